@@ -1,0 +1,1 @@
+"""Auth0's Authentication API: what applications and browsers call, without a management token."""

@@ -1,0 +1,298 @@
+"""The application: everything is built here, once, from settings, and taken down in the opposite order.
+
+    database (embedded, or DATABASE_URL) ─► schema, key ─► hashing, modules, sandbox ─► API and/or worker
+
+``serve`` opens both, ``api`` and ``worker`` one each; any number of processes may run on one ``DATABASE_URL``. The
+embedded database belongs to one process at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fastapi import FastAPI
+from pydantic import SecretStr
+
+from tenterhook.api.app import create_app
+from tenterhook.api.authorization import MANAGEMENT_SCOPES
+from tenterhook.clock import Clock, SystemClock
+from tenterhook.database import (
+    DEFAULT_KEY_FILE_NAME,
+    Database,
+    Vault,
+    check_key,
+    embedded,
+    load_or_create_key,
+    migrate,
+    require_current_schema,
+)
+from tenterhook.directory import AccessTokens, PasswordHasher, Tenant, Tenants, tenants
+from tenterhook.flows import ProvisionedTenant, Registrar, provision
+from tenterhook.hooks import HookEditor, HookInvoker
+from tenterhook.hooks.hook_runs import HookRuns
+from tenterhook.runs import RunSignals, Worker, WorkerLimits
+from tenterhook.sandbox import SandboxPool
+from tenterhook.sandbox.modules import ModuleStore
+from tenterhook.settings import Settings
+
+MODULES_FOLDER = "modules"
+"""Where in the data folder npm modules are kept."""
+DEFAULT_TENANT = "default"
+
+
+@dataclass(kw_only=True)
+class Application:
+    """What runs: the API's ASGI application, the worker, or both."""
+
+    asgi: FastAPI | None
+    """None in a process that is only a worker."""
+    worker: Worker | None
+    """None in a process that is only an API."""
+    database: Database
+    run_signals: RunSignals
+    """What happens to runs in this process, for who wants to watch."""
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when a part ended that nobody asked to end: there is no going on."""
+
+
+@asynccontextmanager
+async def open_database(settings: Settings, *, create: bool) -> AsyncIterator[Database]:
+    """Open the database: the one of ``DATABASE_URL``, or the embedded one, started and owned by this process.
+
+    The embedded one's schema is brought up to date; another one's only with ``create``.
+
+    Raises:
+        SchemaOutdatedError: the database of ``DATABASE_URL`` is behind; run ``tenterhook migrate``.
+        ConfigurationError: the data folder is in use or unusable.
+        DatabaseUnavailableError: the database of ``DATABASE_URL`` cannot be reached.
+    """
+    async with AsyncExitStack() as stack:
+        url = settings.database_url
+        if url is None:
+            server = await embedded.start(settings.data_dir)
+            stack.push_async_callback(embedded.stop, server)
+            url = server.url
+        async with _opened(url, settings, migrating=create or settings.database_url is None) as database:
+            yield database
+
+
+@asynccontextmanager
+async def join_database(settings: Settings) -> AsyncIterator[Database]:
+    """Open the database for a command beside ``serve``: the embedded one is joined when it runs, else started."""
+    running = None if settings.database_url is not None else embedded.url_of_running(settings.data_dir)
+    if running is not None:
+        async with _opened(running, settings, migrating=True) as database:
+            yield database
+    else:
+        async with open_database(settings, create=True) as database:
+            yield database
+
+
+@asynccontextmanager
+async def _opened(url: SecretStr, settings: Settings, *, migrating: bool) -> AsyncIterator[Database]:
+    if migrating:
+        await migrate(url)
+    database = Database(url, pool_size=settings.database_pool_size)
+    try:
+        await require_current_schema(database)
+        yield database
+    finally:
+        await database.close()
+
+
+async def open_vault(settings: Settings, database: Database) -> Vault:
+    """Return the vault with this database's key; the embedded database's is made when it is missing.
+
+    Raises:
+        ConfigurationError: no key file, or one of another database.
+    """
+    file = settings.secrets_key_file or settings.data_dir / DEFAULT_KEY_FILE_NAME
+    vault = Vault(load_or_create_key(file, create=settings.secrets_key_file is None))
+    async with database.transaction() as transaction:
+        await check_key(transaction, vault)
+    return vault
+
+
+@asynccontextmanager
+async def open_application(settings: Settings, *, api: bool, worker: bool) -> AsyncIterator[Application]:
+    """Build and start what the process is to be; leaving the block stops it in order.
+
+    Raises:
+        ConfigurationError: the operator must change something first; see ``open_database`` and ``open_vault``.
+    """
+    clock = SystemClock()
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(open_database(settings, create=False))
+        vault = await open_vault(settings, database)
+        modules_folder = settings.data_dir.absolute() / MODULES_FOLDER
+        modules = _module_store(settings, modules_folder)
+        pool = await stack.enter_async_context(
+            SandboxPool.from_settings(settings, readable_dirs=(modules_folder,))
+        )
+        invoker = HookInvoker(pool=pool, modules=modules, database=database, vault=vault, settings=settings)
+        stack.push_async_callback(invoker.close)
+        application = Application(asgi=None, worker=None, database=database, run_signals=RunSignals())
+        if worker:
+            await stack.enter_async_context(_working(settings, application, invoker, pool, clock))
+        if api:
+            application.asgi = _api(
+                settings=settings,
+                application=application,
+                invoker=invoker,
+                modules=modules,
+                vault=vault,
+                clock=clock,
+                stack=stack,
+            )
+        yield application
+
+
+def _module_store(settings: Settings, folder: Path) -> ModuleStore:
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return ModuleStore(
+        folder=folder,
+        minimum_age_days=settings.module_minimum_age_days,
+        timeout_seconds=settings.module_install_timeout_seconds,
+        max_set_bytes=settings.max_module_set_bytes,
+    )
+
+
+@asynccontextmanager
+async def _working(
+    settings: Settings, application: Application, invoker: HookInvoker, pool: SandboxPool, clock: Clock
+) -> AsyncIterator[None]:
+    """Run the worker inside the block; leaving it drains the worker."""
+    hook_runs = HookRuns(application.database, invoker, clock)
+    limits = WorkerLimits(
+        concurrency=settings.worker_concurrency,
+        lease_seconds=settings.run_lease_seconds,
+        rescue_interval_seconds=settings.rescue_interval_seconds,
+        reconcile_interval_seconds=settings.reconcile_interval_seconds,
+        dequeue_timeout_seconds=settings.dequeue_timeout_seconds,
+        drain_timeout_seconds=settings.drain_timeout_seconds,
+    )
+    worker = Worker(application.database, {hook_runs.name: hook_runs}, limits, application.run_signals)
+    application.worker = worker
+    task = asyncio.create_task(worker.run(pool.close), name="worker")
+    # Set also by an orderly end; by then nobody looks any more.
+    task.add_done_callback(lambda _task: application.ended.set())
+    try:
+        yield
+    finally:
+        worker.stop()
+        await task
+
+
+def _api(
+    *,
+    settings: Settings,
+    application: Application,
+    invoker: HookInvoker,
+    modules: ModuleStore,
+    vault: Vault,
+    clock: Clock,
+    stack: AsyncExitStack,
+) -> FastAPI:
+    database = application.database
+    hasher = PasswordHasher(threads=settings.hashing_threads, line_length=settings.hashing_line_length)
+    stack.callback(hasher.close)
+    app = create_app(settings)
+    state = app.state
+    state.database = database
+    state.vault = vault
+    state.clock = clock
+    state.tenants = Tenants(database, clock)
+    state.access_tokens = AccessTokens(database, vault, clock)
+    state.hasher = hasher
+    state.invoker = invoker
+    state.hooks = HookEditor(
+        database=database, modules=modules, vault=vault, max_script_bytes=settings.max_script_bytes
+    )
+    state.registrar = Registrar(
+        database=database,
+        hasher=hasher,
+        invoker=invoker,
+        signals=application.run_signals,
+        clock=clock,
+        plain_password_to_hooks=settings.unsafe_plain_password_to_pre_user_registration,
+    )
+    worker = application.worker
+    if worker is not None:
+
+        async def worker_listens() -> str | None:
+            return None if worker.listening else "the worker is not connected to the queue"
+
+        state.readiness_checks["worker"] = worker_listens
+    return app
+
+
+async def initialize(
+    settings: Settings,
+    *,
+    tenant_name: str = DEFAULT_TENANT,
+    public_url: str | None = None,
+    rotate: bool = False,
+) -> ProvisionedTenant:
+    """Create what is missing: database, schema, key, and the tenant with its connection and clients.
+
+    ``public_url`` given again changes the tenant's address; ``rotate`` makes a new management secret and voids the old.
+
+    Raises:
+        ConfigurationError: as ``open_application``.
+    """
+    async with join_database(settings) as database:
+        await open_vault(settings, database)
+        async with database.transaction() as transaction:
+            return await provision(
+                transaction,
+                name=tenant_name,
+                public_url=public_url,
+                default_public_url=f"http://127.0.0.1:{settings.port}",
+                scopes=MANAGEMENT_SCOPES,
+                rotate=rotate,
+            )
+
+
+async def create_tenant(
+    settings: Settings, *, name: str, domain: str, public_url: str | None = None
+) -> ProvisionedTenant:
+    """Create another tenant with what ``initialize`` gives one; raises ``TenantExistsError``."""
+    async with join_database(settings) as database:
+        await open_vault(settings, database)
+        async with database.transaction() as transaction:
+            tenant = await tenants.create(transaction, name=name, domain=domain, public_url=public_url)
+            return await provision(
+                transaction,
+                name=tenant.name,
+                public_url=None,
+                default_public_url=tenant.public_url,
+                scopes=MANAGEMENT_SCOPES,
+                rotate=False,
+            )
+
+
+async def list_tenants(settings: Settings) -> list[Tenant]:
+    """Return every tenant, the oldest first."""
+    async with join_database(settings) as database, database.reader() as reader:
+        return await tenants.list_all(reader)
+
+
+async def migrate_database(settings: Settings) -> None:
+    """Bring the database's schema to this release."""
+    async with join_database(settings):
+        pass
+
+
+__all__ = [
+    "Application",
+    "ProvisionedTenant",
+    "create_tenant",
+    "initialize",
+    "list_tenants",
+    "migrate_database",
+    "open_application",
+]

@@ -1,0 +1,220 @@
+"""Invoking: one execution of one hook, for whoever asks: the worker, the Runner, a flow that waits.
+
+    loaded hook + event ─► modules onto this machine ─► sandbox ─► Execution
+                               └─ cannot be had ─► Execution "could not start", with the reason
+
+A failing script is a result; what raises is the platform. No connection to the database is held while user code runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+
+from tenterhook.clock import Clock, SystemClock
+from tenterhook.database import Database, Vault
+from tenterhook.hooks import loading
+from tenterhook.hooks.bodies import arguments_of
+from tenterhook.hooks.catalogue import point_of
+from tenterhook.hooks.healing import ModuleHealer
+from tenterhook.hooks.hook import LoadedHook
+from tenterhook.hooks.module_sets import ModuleFailure
+from tenterhook.hooks.storage import HookStorage
+from tenterhook.ids import HookId
+from tenterhook.sandbox import (
+    Call,
+    ConsoleLine,
+    ErrorCode,
+    Execution,
+    HookError,
+    Invocation,
+    Limits,
+    MemoryStorage,
+    Observer,
+    Outcome,
+    SandboxPool,
+    Script,
+    Storage,
+    Verdict,
+    Webtask,
+)
+from tenterhook.sandbox.modules import InstalledSet, ModuleError, ModuleStore
+from tenterhook.settings import Settings
+
+_log = structlog.get_logger(__name__)
+
+_NOT_FOUND_CODES = frozenset({"module_not_found", "module_version_not_found"})
+
+
+class HookInvoker:
+    """Executes hooks in the sandbox."""
+
+    def __init__(
+        self,
+        *,
+        pool: SandboxPool,
+        modules: ModuleStore,
+        database: Database,
+        vault: Vault,
+        settings: Settings,
+        clock: Clock | None = None,
+    ) -> None:
+        """Take the parts; nothing is started."""
+        self._pool = pool
+        self._modules = modules
+        self._database = database
+        self._vault = vault
+        self._clock = clock or SystemClock()
+        self._limits = Limits.from_settings(settings)
+        self._healer = ModuleHealer(database, modules, self._clock)
+        self._settling: set[asyncio.Task[Execution]] = set()
+
+    async def close(self) -> None:
+        """End what is still settling, and what is still being installed."""
+        settling = list(self._settling)
+        for task in settling:
+            task.cancel()
+        await asyncio.gather(*settling, return_exceptions=True)
+        await self._healer.close()
+
+    async def load(self, hook_id: HookId, version: int | None = None) -> LoadedHook:
+        """Return what an execution needs; see ``loading.load``."""
+        async with self._database.reader() as reader:
+            return await loading.load(reader, hook_id, self._vault, version)
+
+    async def invoke(
+        self,
+        loaded: LoadedHook,
+        event: Mapping[str, Any],
+        *,
+        run_id: str,
+        attempt: int,
+        observer: Observer | None = None,
+        wait_for_modules: bool = True,
+    ) -> Execution:
+        """Execute the hook once and return when everything that it started has settled.
+
+        With version 0 the code is a draft: what it stores is gone afterwards. ``wait_for_modules`` is about modules
+        that could not be had when the hook was saved (``healing``).
+        """
+        loaded = await self._healer.heal(loaded, wait=wait_for_modules)
+        installed: InstalledSet | None = None
+        failure = loaded.module_error
+        if failure is None and loaded.module_set.modules:
+            try:
+                installed = await self._modules.ensure(loaded.module_set)
+            except ModuleError as error:
+                failure = ModuleFailure.of(error)
+        if failure is not None:
+            return self._could_not_start(run_id, attempt, failure)
+        return await self._pool.run(
+            loaded.tenant_id,
+            _script(loaded, installed),
+            _invocation(loaded, event, run_id, attempt),
+            limits=self._limits,
+            storage=await self._storage(loaded),
+            observer=observer,
+        )
+
+    async def ask(self, loaded: LoadedHook, event: Mapping[str, Any], *, run_id: str) -> Verdict | Execution:
+        """Execute the hook and return as soon as it has called back: the verdict is the answer.
+
+        What it goes on with after ``cb`` settles by itself. An ``Execution`` is returned where there was no verdict.
+        """
+        first_word = _FirstWord()
+        task = asyncio.create_task(
+            self.invoke(loaded, event, run_id=run_id, attempt=1, observer=first_word, wait_for_modules=False)
+        )
+        self._settling.add(task)
+        task.add_done_callback(self._settled)
+        either: set[asyncio.Future[Any]] = {task, first_word.verdict}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if first_word.verdict.done():
+            return first_word.verdict.result()
+        execution = task.result()
+        return execution if execution.verdict is None else execution.verdict
+
+    def _settled(self, task: asyncio.Task[Execution]) -> None:
+        self._settling.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("hook_invocation_failed", error=type(error).__name__)
+
+    async def _storage(self, loaded: LoadedHook) -> Storage:
+        stored = HookStorage(self._database, loaded.id, max_bytes=self._limits.storage_bytes)
+        if loaded.version:
+            return stored
+        document, _etag = await stored.get()
+        return MemoryStorage(document)
+
+    def _could_not_start(self, run_id: str, attempt: int, failure: ModuleFailure) -> Execution:
+        missing = failure.code in _NOT_FOUND_CODES
+        code = ErrorCode.MODULE_NOT_FOUND if missing else ErrorCode.MODULE_FAILED
+        return Execution(
+            run_id=run_id,
+            attempt=attempt,
+            outcome=Outcome.COULD_NOT_START,
+            verdict=None,
+            error=HookError(
+                name="Error", message=failure.message, code=code, properties={"reason": failure.code}
+            ),
+            console=(),
+            calls=(),
+            connections=0,
+            notes=(),
+            limit=None,
+            started_at=None,
+            called_back_at=None,
+            settled_at=self._clock.now(),
+            milliseconds_to_start=None,
+            milliseconds_to_callback=None,
+            milliseconds_to_settled=0.0,
+        )
+
+
+class _FirstWord:
+    """An observer that waits for the verdict."""
+
+    def __init__(self) -> None:
+        self.verdict: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
+
+    def on_started(self, at: object) -> None:
+        """Nothing to do."""
+
+    def on_console(self, line: ConsoleLine) -> None:
+        """Nothing to do."""
+
+    def on_called_back(self, verdict: Verdict) -> None:
+        """Hand the verdict to who waits."""
+        if not self.verdict.done():
+            self.verdict.set_result(verdict)
+
+    def on_call(self, call: Call) -> None:
+        """Nothing to do."""
+
+
+def _script(loaded: LoadedHook, installed: InstalledSet | None) -> Script:
+    # The modules belong to the identity: a version that was healed is compiled anew.
+    code = str(loaded.version) if loaded.version else hashlib.sha256(loaded.script.encode()).hexdigest()
+    return Script(
+        key=f"{loaded.id}:{code}:{loaded.module_set_key or ''}",
+        source=loaded.script,
+        error_classes=point_of(loaded.trigger_id).error_classes,
+        require_map={} if installed is None else installed.require_map,
+    )
+
+
+def _invocation(loaded: LoadedHook, event: Mapping[str, Any], run_id: str, attempt: int) -> Invocation:
+    return Invocation(
+        run_id=run_id,
+        attempt=attempt,
+        arguments=arguments_of(point_of(loaded.trigger_id), event),
+        # ``data`` is left to the sandbox, which lays params, secrets and body over each other as the original did;
+        # query, headers and meta are empty: no HTTP request reaches a hook, and nobody's credentials do.
+        webtask=Webtask(
+            secrets={name: value.get_secret_value() for name, value in loaded.secrets.items()}, body=event
+        ),
+    )

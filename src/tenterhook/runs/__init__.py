@@ -1,0 +1,46 @@
+"""Runs: work that must happen even if this process does not live to see it. ``run.py`` has the states."""
+
+from tenterhook.runs.queue import NotInTransactionError
+from tenterhook.runs.records import create_run, get_run, list_runs, state_after
+from tenterhook.runs.run import (
+    MAX_INTERRUPTIONS,
+    Attempt,
+    AttemptOutcome,
+    AttemptResult,
+    Executable,
+    NewRun,
+    NotExecutable,
+    Observe,
+    Run,
+    RunFilter,
+    RunKind,
+    RunNotFoundError,
+    RunState,
+)
+from tenterhook.runs.signals import RunSignal, RunSignals
+from tenterhook.runs.worker import Worker, WorkerLimits
+
+__all__ = [
+    "MAX_INTERRUPTIONS",
+    "Attempt",
+    "AttemptOutcome",
+    "AttemptResult",
+    "Executable",
+    "NewRun",
+    "NotExecutable",
+    "NotInTransactionError",
+    "Observe",
+    "Run",
+    "RunFilter",
+    "RunKind",
+    "RunNotFoundError",
+    "RunSignal",
+    "RunSignals",
+    "RunState",
+    "Worker",
+    "WorkerLimits",
+    "create_run",
+    "get_run",
+    "list_runs",
+    "state_after",
+]

@@ -1,0 +1,284 @@
+"""The worker: claims runs, has them executed, keeps its leases, and rescues what dead workers left.
+
+    claimed ─► prepared ─► attempt recorded (committed) ─► executed ─► finished (fenced)
+
+Four tasks live beside each other: the queue loop; the lease keeper, which renews the leases of all open runs with one
+statement every third of a lease; the rescuer, which returns runs with an expired lease to ``waiting``; and the
+reconciler, which gives waiting runs without a job one. Rescuer and reconciler run in every worker: they compare and
+set, so many of them do no harm, and no worker is special.
+
+Stopping has an order, and this is why: first claim no more; then let open runs finish (``drain_timeout_seconds``);
+then end the sandbox, whereby what is still open comes back as *interrupted* and is written so; only then stop renewing
+leases. The other way round, another worker would start runs that are still going on here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+import structlog
+
+from tenterhook.database import Database
+from tenterhook.ids import RunId, new_worker_id
+from tenterhook.runs import queue, records
+from tenterhook.runs.run import AttemptOutcome, AttemptResult, NotExecutable, Run, RunKind, RunState
+from tenterhook.runs.signals import RunSignal, RunSignals
+
+log = structlog.get_logger(__name__)
+
+DATABASE_TROUBLE = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+"""What a lost, restarting or full database raises."""
+_FIRST_WRITE_RETRY_SECONDS, _LONGEST_WRITE_RETRY_SECONDS = 0.1, 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerLimits:
+    """The worker's numbers; see the settings of the same names."""
+
+    concurrency: int
+    lease_seconds: float
+    rescue_interval_seconds: float
+    reconcile_interval_seconds: float
+    dequeue_timeout_seconds: float
+    drain_timeout_seconds: float
+
+
+class Worker:
+    """One worker; a process has at most one."""
+
+    def __init__(
+        self, database: Database, kinds: Mapping[str, RunKind], limits: WorkerLimits, signals: RunSignals
+    ) -> None:
+        """Take the kinds of run it can execute, by name."""
+        self.id = f"{socket.gethostname()}-{os.getpid()}-{new_worker_id()[-8:]}"
+        self._database = database
+        self._kinds = kinds
+        self._limits = limits
+        self._signals = signals
+        self._open: dict[RunId, asyncio.Event] = {}
+        self._stopping = asyncio.Event()
+        self._wake_reconciler = asyncio.Event()
+        self._queue = queue.QueueLoop(
+            database,
+            self._handle,
+            concurrency=limits.concurrency,
+            dequeue_timeout_seconds=limits.dequeue_timeout_seconds,
+            heartbeat_timeout_seconds=limits.lease_seconds,
+            on_connected=self._reconcile_now,
+        )
+
+    @property
+    def listening(self) -> bool:
+        """Whether it is connected to the queue."""
+        return self._queue.listening.is_set()
+
+    async def wait_until_listening(self) -> None:
+        """Return once it is connected to the queue."""
+        await self._queue.listening.wait()
+
+    @property
+    def open_runs(self) -> int:
+        """How many runs it is executing."""
+        return len(self._open)
+
+    def stop(self) -> None:
+        """Claim no more; ``run`` returns when the open runs have finished."""
+        self._stopping.set()
+
+    async def run(self, end_executions: Callable[[], Awaitable[None]]) -> None:
+        """Work until ``stop`` is called.
+
+        ``end_executions`` is called when open runs outlive the drain timeout: it must make them come back.
+        """
+        log.info("worker_started", worker_id=self.id)
+        around = [
+            asyncio.create_task(self._repeat(self._renew, self._limits.lease_seconds / 3)),
+            asyncio.create_task(self._repeat(self._rescue, self._limits.rescue_interval_seconds)),
+            asyncio.create_task(
+                self._repeat(
+                    self._reconcile, self._limits.reconcile_interval_seconds, sooner=self._wake_reconciler
+                )
+            ),
+        ]
+        claiming = asyncio.create_task(self._queue.run(self._stopping))
+        try:
+            await self._stopping.wait()
+            _, unfinished = await asyncio.wait({claiming}, timeout=self._limits.drain_timeout_seconds)
+            if unfinished:
+                log.warning("drain_timed_out", open_runs=self.open_runs)
+            await end_executions()
+            await claiming
+        finally:
+            for task in (claiming, *around):
+                task.cancel()
+            await asyncio.gather(claiming, *around, return_exceptions=True)
+            log.info("worker_stopped", worker_id=self.id)
+
+    async def _repeat(
+        self, chore: Callable[[], Awaitable[None]], seconds: float, *, sooner: asyncio.Event | None = None
+    ) -> None:
+        """Do a chore now, then every so many seconds, and whenever ``sooner`` is set."""
+        sooner = sooner or asyncio.Event()
+        while True:
+            try:
+                await chore()
+            except DATABASE_TROUBLE as error:
+                log.warning("worker_chore_failed", chore=chore.__name__, error=repr(error))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(sooner.wait(), seconds)
+            sooner.clear()
+
+    def _reconcile_now(self) -> None:
+        self._wake_reconciler.set()
+
+    async def _renew(self) -> None:
+        mine = list(self._open)
+        if not mine:
+            return
+        async with self._database.reader() as reader:
+            kept = await records.renew_leases(
+                reader, mine, worker_id=self.id, lease_seconds=self._limits.lease_seconds
+            )
+        for run_id in set(mine) - kept:
+            if (lost := self._open.get(run_id)) is not None:
+                lost.set()
+
+    async def _rescue(self) -> None:
+        while True:
+            async with self._database.transaction() as transaction:
+                rescued = await records.rescue_lost_runs(transaction)
+            for run_id, attempt in rescued:
+                log.warning("run_rescued", run_id=run_id, attempt=attempt)
+                self._signals.emit(RunSignal(kind="rescued", run_id=run_id, attempt=attempt))
+            if len(rescued) < records.RECONCILE_BATCH:
+                return
+
+    async def _reconcile(self) -> None:
+        while True:
+            async with self._database.transaction() as transaction:
+                enqueued = await records.enqueue_runs_without_job(transaction)
+                await queue.prune_log(transaction)
+            if enqueued:
+                log.warning("runs_without_job_enqueued", count=enqueued)
+            if enqueued < records.RECONCILE_BATCH:
+                return
+
+    async def _handle(self, run_id: RunId, attempts: int) -> None:
+        async with self._database.reader() as reader:
+            run = await records.waiting_run(reader, run_id, attempts)
+        if run is None:
+            log.debug("job_dropped", run_id=run_id, attempts=attempts)
+            return
+        kind = self._kinds[run.kind]
+        prepared = await kind.prepare(run)
+        if isinstance(prepared, NotExecutable):
+            async with self._database.reader() as reader:
+                await records.set_aside(reader, run, prepared.state, prepared.reason)
+            self._emit("not_executed", run, run.attempts, state=prepared.state.value, reason=prepared.reason)
+            return
+        async with self._database.reader() as reader:
+            attempt = await records.start_attempt(
+                reader,
+                run,
+                worker_id=self.id,
+                lease_seconds=self._limits.lease_seconds,
+                code_version=prepared.code_version,
+            )
+        if attempt is None:
+            log.debug("run_taken_by_another", run_id=run_id)
+            return
+        lost = self._open[run.id] = asyncio.Event()
+        try:
+            self._emit("started", run, attempt, subject_id=run.subject_id, worker_id=self.id)
+
+            def observe(signal: str, data: Mapping[str, Any]) -> None:
+                self._emit(signal, run, attempt, **data)
+
+            execution = asyncio.create_task(prepared.execute(run, attempt, observe))
+            result = await self._result_unless_lost(execution, lost)
+            if result is None:
+                log.warning("run_lost_to_another_worker", run_id=run.id, attempt=attempt)
+                return
+            await self._finish(kind, run, attempt, result)
+        finally:
+            del self._open[run.id]
+
+    async def _result_unless_lost(
+        self, execution: asyncio.Task[AttemptResult], lost: asyncio.Event
+    ) -> AttemptResult | None:
+        """Return the result, or None when the lease was lost: then the execution is abandoned."""
+        losing = asyncio.create_task(lost.wait())
+        try:
+            await asyncio.wait({execution, losing}, return_when=asyncio.FIRST_COMPLETED)
+            if not execution.done():
+                execution.cancel()
+                with suppress(asyncio.CancelledError):
+                    await execution
+                return None
+            return execution.result()
+        finally:
+            losing.cancel()
+
+    async def _finish(self, kind: RunKind, run: Run, attempt: int, result: AttemptResult) -> None:
+        """Write the result, through database trouble too, for as long as the lease could still be ours."""
+        state = records.state_after(run, result.outcome)
+        delay = _FIRST_WRITE_RETRY_SECONDS
+        loop = asyncio.get_running_loop()
+        # Past this, another worker has surely started the next attempt, and the fence would refuse us anyway.
+        give_up_at = loop.time() + 10 * self._limits.lease_seconds
+        while True:
+            try:
+                written = await self._write_result(kind, run, attempt, result, state)
+                break
+            except DATABASE_TROUBLE as error:
+                log.warning("result_not_written_yet", run_id=run.id, attempt=attempt, error=repr(error))
+                if loop.time() > give_up_at:
+                    raise
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, _LONGEST_WRITE_RETRY_SECONDS)
+        if not written:
+            log.warning("run_lost_to_another_worker", run_id=run.id, attempt=attempt)
+            return
+        log.info(
+            "run_finished", run_id=run.id, attempt=attempt, outcome=result.outcome.value, state=state.value
+        )
+        self._emit(
+            "finished", run, attempt, outcome=result.outcome.value, state=state.value, error=result.error
+        )
+
+    async def _write_result(
+        self, kind: RunKind, run: Run, attempt: int, result: AttemptResult, state: RunState
+    ) -> bool:
+        if state is RunState.SUCCEEDED:
+            async with self._database.reader() as reader:
+                return await records.finish_attempt(
+                    reader, run, attempt=attempt, worker_id=self.id, result=result, state=state, reason=None
+                )
+        async with self._database.transaction() as transaction:
+            reason = f"attempt {attempt} ended: {result.outcome.value.replace('_', ' ')}"
+            written = await records.finish_attempt(
+                transaction,
+                run,
+                attempt=attempt,
+                worker_id=self.id,
+                result=result,
+                state=state,
+                reason=reason,
+            )
+            if written and state is RunState.WAITING:
+                await queue.enqueue(transaction, [(run.id, attempt)])
+            if written and result.outcome is not AttemptOutcome.INTERRUPTED:
+                await kind.attempt_failed(
+                    transaction, run, attempt, result, final=state is RunState.ATTENTION
+                )
+            return written
+
+    def _emit(self, signal: str, run: Run, attempt: int, /, **data: Any) -> None:
+        self._signals.emit(RunSignal(kind=signal, run_id=run.id, attempt=attempt, data=data))

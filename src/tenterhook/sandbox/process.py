@@ -1,0 +1,433 @@
+"""One Node process of one tenant, and the runs that are open in it.
+
+    starting ─► ready ─► draining (takes no more runs) ─► ended
+                  └──────────────┴─── killed ────────────┘
+
+A process is never reused by another tenant. It is drained when a run in it outlived a limit, because that run's code
+may still be there, and killed when it is idle then, does not answer, breaks the protocol or is no longer wanted. Its end
+is seen through a pidfd, so nothing here waits in a system call.
+
+Who is to blame when the process ends or blocks: the only started run is; among several nobody can tell, so they are
+*suspects* (``INTERRUPTED``, ``suspect``), to be run again alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import enum
+import os
+import signal
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+from tenterhook.clock import Clock
+from tenterhook.sandbox import limits as limit_hits
+from tenterhook.sandbox.execution import ErrorCode, HookError, Outcome
+from tenterhook.sandbox.limits import LimitHit
+from tenterhook.sandbox.open_run import OpenRun
+from tenterhook.sandbox.protocol import FrameDecoder, Fields, ProtocolViolation, encode
+from tenterhook.sandbox.spawn import Child, PathMap, SandboxUnavailableError
+from tenterhook.sandbox.storage import StorageConflictError
+
+READY_SECONDS = 30.0
+"""Longest cold start: a quarter of a second on a quiet machine."""
+ANSWER_SECONDS = 1.0
+"""A process that does not answer for so long after a limit was hit is blocked."""
+_MAX_SCRIPTS = 128
+_MAX_USELESS_FRAMES = 10_000
+_MAX_QUESTIONS = 64
+_STDERR_BYTES = 16 * 1024
+_CHUNK_BYTES = 64 * 1024
+_OUT_OF_MEMORY = (b"heap out of memory", b"Reached heap limit", b"out of memory", b"OOM error")
+
+
+class State(enum.Enum):
+    """Where a process is in its life."""
+
+    STARTING = enum.auto()
+    READY = enum.auto()
+    DRAINING = enum.auto()
+    ENDED = enum.auto()
+
+
+class NodeProcess(asyncio.Protocol):
+    """Talks with one process. Made on the event loop; ``ended`` is done when the process has been waited for."""
+
+    def __init__(
+        self,
+        child: Child,
+        paths: PathMap,
+        *,
+        tenant_key: str,
+        alone: bool,
+        memory_bytes: int,
+        max_frame_bytes: int,
+        clock: Clock,
+        on_change: Callable[[NodeProcess], None],
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self.tenant_key = tenant_key
+        self.pid = child.popen.pid
+        self.uid = child.uid
+        self.state = State.STARTING
+        self.alone = alone
+        self.idle_since = clock.monotonic_seconds()
+        self.runs: dict[int, OpenRun] = {}
+        self.ready: asyncio.Future[str] = loop.create_future()
+        self.ended: asyncio.Future[None] = loop.create_future()
+        self._loop = loop
+        self._child = child
+        self._paths = paths
+        self._memory_bytes = memory_bytes
+        self._clock = clock
+        self._on_change = on_change
+        self._decoder = FrameDecoder(max_frame_bytes=max_frame_bytes)
+        self._transport: asyncio.Transport | None = None
+        self._last_number = 0
+        self._scripts: OrderedDict[str, None] = OrderedDict()
+        self._useless_frames = 0
+        self._stderr = bytearray()
+        self._answer_timer: asyncio.TimerHandle | None = None
+        self._blocked_by: OpenRun | None = None
+        self._blamed_limit: LimitHit | None = None
+        self._why: str | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._pidfd = os.pidfd_open(self.pid)
+        loop.add_reader(self._pidfd, self._on_exit)
+        loop.add_reader(child.errors, self._read_stderr)
+
+    async def open(self) -> None:
+        """Connect the channel; ``ready`` is done when the runtime inside says so, or failed with the process's end."""
+        await self._loop.create_connection(lambda: self, sock=self._child.channel)
+        self._loop.call_later(READY_SECONDS, self._on_not_ready)
+
+    def _on_not_ready(self) -> None:
+        if not self.ready.done():
+            self.kill("it did not become ready in time")
+
+    @property
+    def accepts(self) -> bool:
+        """Whether it takes runs."""
+        return self.state in {State.STARTING, State.READY}
+
+    # -- Runs
+
+    def start(self, run: OpenRun) -> int:
+        """Send a run; the process must be ready. Returns its number here."""
+        script, invocation, limits = run.script, run.invocation, run.limits
+        require_map = {name: self._paths.inside(path) for name, path in script.require_map.items()}
+        number = self._last_number + 1
+        context_index = invocation.context_index
+        message: dict[str, Any] = {
+            "type": "run",
+            "run": number,
+            "key": script.key,
+            "id": invocation.run_id,
+            "attempt": invocation.attempt,
+            "arguments": invocation.arguments,
+            "context_index": len(invocation.arguments) - 1 if context_index is None else context_index,
+            "webtask": {
+                "secrets": dict(invocation.webtask.secrets),
+                "params": dict(invocation.webtask.params),
+                "data": None if invocation.webtask.data is None else dict(invocation.webtask.data),
+                "body": invocation.webtask.body,
+                "meta": dict(invocation.webtask.meta),
+                "query": dict(invocation.webtask.query),
+                "headers": dict(invocation.webtask.headers),
+            },
+            "console_bytes": limits.console_bytes,
+            "result_bytes": limits.result_bytes,
+            "storage_bytes": limits.storage_bytes,
+        }
+        known = script.key in self._scripts
+        if not known:
+            message["script"] = {
+                "source": script.source,
+                "file_name": script.file_name,
+                "error_classes": list(script.error_classes),
+                "require_map": require_map,
+            }
+        frame = encode(message)  # may refuse an argument; nothing has changed so far
+        self._last_number = number
+        self.runs[number] = run
+        self._scripts[script.key] = None
+        self._scripts.move_to_end(script.key)
+        if len(self._scripts) > _MAX_SCRIPTS:
+            forgotten, _ = self._scripts.popitem(last=False)
+            self._send({"type": "forget", "key": forgotten})
+        # Until it has started, what runs beside it may block it; that one meets its own limit first.
+        run.timer = self._loop.call_later(
+            limits.wall_seconds + ANSWER_SECONDS * 5, self._on_limit, number, limit_hits.wall_time(limits)
+        )
+        self._write(frame)
+        return number
+
+    def abandon(self, number: int) -> None:
+        """The caller wants no answer any more: end the run's work and take no more runs."""
+        run = self.runs.pop(number, None)
+        if run is None:
+            return
+        if run.timer is not None:
+            run.timer.cancel()
+        self._send({"type": "abandon", "run": number})
+        self.drain()
+        self._on_change(self)
+
+    def drain(self) -> None:
+        """Take no more runs; end when the last open one is over."""
+        if self.state in {State.STARTING, State.READY}:
+            self.state = State.DRAINING
+        if not self.runs:
+            self.kill("it was drained")
+
+    def kill(self, why: str) -> None:
+        """End it now; its runs are finished when its end has been seen."""
+        if self.state is State.ENDED:
+            return
+        self.state = State.DRAINING
+        self._why = self._why or why
+        # Through the pidfd: the number may belong to another process by now.
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+
+    def _remove(self, number: int) -> None:
+        del self.runs[number]
+        if not self.runs:
+            self.idle_since = self._clock.monotonic_seconds()
+            if self.state is State.DRAINING:
+                self.kill("it was drained")
+        self._on_change(self)
+
+    # -- Limits
+
+    def _on_limit(self, number: int, limit: LimitHit) -> None:
+        """A time limit passed: give the run up, and see whether the process still answers."""
+        run = self.runs.get(number)
+        if run is None:
+            return
+        self.state = State.DRAINING
+        self._blocked_by = self._blocked_by or run
+        self._blamed_limit = self._blamed_limit or limit
+        run.timer = self._loop.call_later(ANSWER_SECONDS, self._on_no_answer, number)
+        run.overdue = limit
+        self._send({"type": "abandon", "run": number})
+        self._on_change(self)
+
+    def _on_no_answer(self, number: int) -> None:
+        if number in self.runs:
+            self.kill("its event loop was blocked")
+
+    def _finish_overdue(self, run: OpenRun, limit: LimitHit) -> None:
+        if limit.name == "grace":
+            run.note("Settled by force: what it had started was still going on when the grace period was over.")
+        run.finish(
+            Outcome.TIMED_OUT,
+            error=HookError(
+                name="Error",
+                message=f"Request to Webtask exceeded allowed execution time ({limit})",
+                code=ErrorCode.TIMED_OUT,
+            ),
+            limit=limit,
+        )
+
+    # -- The channel
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport (asyncio calls this)."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - narrows the type; create_connection makes no other
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Take what the process sent (asyncio calls this)."""
+        if self._why is not None:
+            return
+        try:
+            for message in self._decoder.feed(data):
+                self._receive(Fields(message))
+        except ProtocolViolation as violation:
+            self.kill(f"it broke the protocol: {violation}")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End a process that closed its channel (asyncio calls this)."""
+        del exc
+        self._transport = None
+        self.kill("it closed its channel")
+
+    def _send(self, message: dict[str, Any]) -> None:
+        self._write(encode(message))
+
+    def _write(self, frame: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(frame)
+
+    def _receive(self, fields: Fields) -> None:
+        kind = fields.message["type"]
+        if kind == "ready":
+            if self.ready.done():
+                raise ProtocolViolation("ready twice")
+            if self.state is State.STARTING:
+                self.state = State.READY
+            self.ready.set_result(fields.text("node", longest=32))
+            return
+        number = fields.integer("run")
+        if not 1 <= number <= self._last_number:
+            raise ProtocolViolation("a run that was never sent")
+        run = self.runs.get(number)
+        if run is None or not self._deliver(kind, number, run, fields):
+            # Too late, or beyond a bound: harmless now and then, a flood is not.
+            self._useless_frames += 1
+            if self._useless_frames > _MAX_USELESS_FRAMES:
+                raise ProtocolViolation("a flood of frames without use")
+
+    def _deliver(self, kind: str, number: int, run: OpenRun, fields: Fields) -> bool:
+        """Hand a message to its run; False if it was of no use."""
+        match kind:
+            case "started":
+                if run.started:
+                    return False
+                run.on_started()
+                self._rearm(number, run, run.limits.wall_seconds, limit_hits.wall_time(run.limits))
+            case "console":
+                return run.on_console(fields)
+            case "called_back":
+                if not run.on_called_back(fields):
+                    return False
+                self._rearm(number, run, run.limits.grace_seconds, limit_hits.grace(run.limits))
+            case "late_error":
+                return run.on_late_error(fields)
+            case "failed":
+                run.on_failed(fields)
+            case "call":
+                return run.on_call(fields)
+            case "note":
+                return run.note(fields.text("text", longest=1000))
+            case "settled":
+                run.on_settled(fields)
+                if run.overdue is not None:
+                    self._finish_overdue(run, run.overdue)
+                else:
+                    run.finish_settled()
+                self._remove(number)
+            case "storage_get" | "storage_set":
+                return self._answer(kind, run, fields)
+            case _:
+                raise ProtocolViolation("an unknown type")
+        return True
+
+    def _rearm(self, number: int, run: OpenRun, seconds: float, limit: LimitHit) -> None:
+        if run.overdue is not None:
+            return
+        if run.timer is not None:
+            run.timer.cancel()
+        run.timer = self._loop.call_later(seconds, self._on_limit, number, limit)
+
+    # -- Storage
+
+    def _answer(self, kind: str, run: OpenRun, fields: Fields) -> bool:
+        question = fields.integer("question")
+        if run.questions >= _MAX_QUESTIONS:
+            self._send({"type": "answer", "question": question, "error": "Too many questions at once."})
+            return False
+        run.questions += 1
+        task = self._loop.create_task(self._ask_storage(kind, run, fields, question))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return True
+
+    async def _ask_storage(self, kind: str, run: OpenRun, fields: Fields, question: int) -> None:
+        answer: dict[str, Any] = {"type": "answer", "question": question}
+        storage = run.storage
+        try:
+            if storage is None:
+                answer["error"] = "Storage is not available here."
+            elif kind == "storage_get":
+                answer["data"], answer["etag"] = await storage.get()
+            else:
+                etag = fields.text_or_none("etag", longest=256)
+                data = fields.message.get("data")
+                answer["etag"] = await storage.set(data, etag=etag, force=fields.boolean("force"))
+        except StorageConflictError as conflict:
+            answer |= {"conflict": True, "data": conflict.data, "etag": conflict.etag}
+        except ProtocolViolation as violation:
+            self.kill(f"it broke the protocol: {violation}")
+        finally:
+            run.questions -= 1
+            if len(answer) == 2:  # noqa: PLR2004 - nothing was added: the storage itself failed
+                answer["error"] = "The storage cannot be reached."
+            self._send(answer)
+
+    # -- The end
+
+    def _read_stderr(self) -> None:
+        """Keep the last words for the diagnosis; whatever a flood writes, only the tail stays."""
+        try:
+            data = os.read(self._child.errors, _CHUNK_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._loop.remove_reader(self._child.errors)
+            return
+        self._stderr += data
+        del self._stderr[:-_STDERR_BYTES]
+
+    def _on_exit(self) -> None:
+        """The process has ended: wait for it (it is there already), and finish its runs."""
+        status = self._child.popen.wait()
+        # What it sent before its end may still be in the channel; a violation in it changes nothing any more.
+        with contextlib.suppress(OSError):
+            self._read_stderr()
+        self._loop.remove_reader(self._pidfd)
+        self._loop.remove_reader(self._child.errors)
+        os.close(self._pidfd)
+        if self._transport is not None:
+            self._transport.abort()
+            self._transport = None
+        self.state = State.ENDED
+        for task in self._tasks:
+            task.cancel()
+        self._finish_all(status)
+        self._child.close()
+        if not self.ready.done():
+            last = bytes(self._stderr[-1000:]).decode(errors="replace").strip()
+            self.ready.set_exception(SandboxUnavailableError(f"A process for hooks could not start: {last or status}"))
+            self.ready.exception()  # whoever waits gets it; nobody waiting is no fault
+        self.ended.set_result(None)
+        self._on_change(self)
+
+    def _finish_all(self, status: int) -> None:
+        runs, self.runs = list(self.runs.values()), {}
+        started = [run for run in runs if run.started]
+        memory = any(sign in self._stderr for sign in _OUT_OF_MEMORY)
+        limit = limit_hits.memory(self._memory_bytes) if memory else None
+        why = self._why or _describe_exit(status, limit)
+        for run in runs:
+            if run.overdue is not None and (len(started) == 1 or run.called_back):
+                self._finish_overdue(run, run.overdue)
+                continue
+            by_fault = run.started and self._why not in _INNOCENT_ENDS
+            guilty = by_fault and len(started) == 1
+            run.finish(
+                Outcome.KILLED if guilty else Outcome.INTERRUPTED,
+                error=HookError(
+                    name="Error", message=f"The process of the hook ended: {why}", code=ErrorCode.PROCESS_ENDED
+                ),
+                limit=limit if guilty else None,
+                suspect=by_fault and not guilty,
+            )
+
+
+CLOSING = "the sandbox was closed"
+_INNOCENT_ENDS = frozenset({CLOSING})
+
+
+def _describe_exit(status: int, limit: LimitHit | None) -> str:
+    if limit is not None:
+        return f"it hit the {limit}"
+    if status < 0:
+        with contextlib.suppress(ValueError):
+            return f"signal {signal.Signals(-status).name}"
+    return f"status {status}"

@@ -1,0 +1,140 @@
+'use strict';
+// When is a run over? When nothing it started is open: the async hook notes every resource that can still call user
+// code, with the run in whose course it was made, and forgets it when Node destroys it.
+//
+// Not open: what is unref'd (idle keep-alive sockets, unref'd timers); sockets that HTTP clients own, because the
+// *requests* are counted instead (a socket kept alive by one run may serve another); a connection on which no byte
+// moved for QUIET_MS (a database connection kept for later runs).
+//
+// Promises are not resources here: one that nothing open can resolve never resolves.
+
+const { createHook } = require('node:async_hooks');
+const { current, now, runs } = require('./run.cjs');
+const { ours } = require('./errors.cjs');
+const { abandonCalls, holdsOpen, ownedSockets, reportOpenCalls } = require('./outgoing_calls.cjs');
+
+const { setImmediate, setTimeout, clearTimeout } = globalThis;
+
+const HANDLES = [
+  'TCPWRAP', 'PIPEWRAP', 'UDPWRAP', 'PROCESSWRAP', 'TCPSERVERWRAP', 'PIPESERVERWRAP', 'WORKER', 'MESSAGEPORT',
+  'STATWATCHER', 'FSEVENTWRAP',
+];
+const REQUESTS = [
+  'FSREQCALLBACK', 'FSREQPROMISE', 'FILEHANDLECLOSEREQ', 'GETADDRINFOREQWRAP', 'GETNAMEINFOREQWRAP', 'QUERYWRAP',
+  'TCPCONNECTWRAP', 'PIPECONNECTWRAP', 'UDPSENDWRAP', 'WRITEWRAP', 'SHUTDOWNWRAP', 'BLOBREADER',
+];
+const COUNTED = new Set(['Timeout', 'Immediate', 'ZLIB', ...HANDLES, ...REQUESTS]);
+const CONNECTIONS = new Set(['TCPWRAP', 'PIPEWRAP']);
+const CONNECTS = new Set(['TCPCONNECTWRAP', 'PIPECONNECTWRAP']);
+// Work in Node's thread pool: PBKDF2REQUEST, RANDOMBYTESREQUEST, HASHREQUEST, …; an HTTP request is counted elsewhere.
+const isCryptoJob = (type) => type.endsWith('REQUEST') && type !== 'HTTPCLIENTREQUEST';
+
+const QUIET_MS = 5000;
+const POLL_MS = 20;
+// How long nothing may be open before we say that cb can never be called. Some work has no resource to see
+// (WebAssembly.compile); it is done long before.
+const MISSING_AFTER_MS = 250;
+const MISSING =
+  'The hook ended without calling cb: nothing it started is open any more, so the callback can never come.';
+
+/** asyncId → run, for the destroy hook. */
+const owners = new Map();
+
+function isOpen(entry) {
+  const { resource, type } = entry;
+  // Between operations a zlib stream holds no chunk; it stays undestroyed until it is collected.
+  if (type === 'ZLIB') return resource.buffer !== null && resource.buffer !== undefined;
+  if (typeof resource.hasRef === 'function' && !resource.hasRef()) return false;
+  if (!CONNECTIONS.has(type)) return true;
+  if (ownedSockets.has(resource)) return false;
+  const moved = `${resource.bytesRead} ${resource.bytesWritten}`;
+  if (entry.moved !== moved) {
+    entry.moved = moved;
+    entry.movedAt = now();
+  }
+  return now() - entry.movedAt < QUIET_MS;
+}
+
+function isBusy(run) {
+  if (run.questions > 0 || holdsOpen(run)) return true;
+  for (const entry of run.open.values()) if (isOpen(entry)) return true;
+  return false;
+}
+
+/** Nothing but our own socket is active in the whole process, so no other run's work can wake this one. */
+function processIsQuiet() {
+  return process.getActiveResourcesInfo().length <= 1;
+}
+
+/** Settle the run if nothing of it is open, else look again later. */
+function look(run) {
+  if (run.settled) return;
+  if (!run.returned || isBusy(run)) {
+    run.emptySince = null;
+  } else if (run.calledBack) {
+    // A second look one turn later: the first may fall between the end of one thing and the start of the next.
+    if (run.emptySince !== null) {
+      reportOpenCalls(run);
+      run.settle();
+      forget(run);
+      return;
+    }
+    run.emptySince = now();
+    setImmediate(look, run);
+    return;
+  } else if (processIsQuiet()) {
+    run.emptySince ??= now();
+    if (now() - run.emptySince >= MISSING_AFTER_MS) {
+      run.failWith(ours('CALLBACK_MISSING', MISSING));
+      setImmediate(look, run);
+      return;
+    }
+  }
+  setTimeout(look, POLL_MS, run);
+}
+
+function forget(run) {
+  for (const id of run.open.keys()) owners.delete(id);
+  run.open.clear();
+}
+
+/** Begin to watch a run whose function was called. */
+function watch(run) {
+  current.exit(() => setImmediate(look, run));
+}
+
+/** The host gave the run up: end what can be ended, so that it does not go on behind our back. */
+function abandon(run) {
+  reportOpenCalls(run);
+  abandonCalls(run);
+  for (const { resource, type } of run.open.values()) {
+    if (type === 'Timeout' || type === 'Immediate') clearTimeout(resource);
+    else if (HANDLES.includes(type) && typeof resource.close === 'function' && !ownedSockets.has(resource)) {
+      resource.close();
+    }
+  }
+  run.settle();
+  forget(run);
+}
+
+function install() {
+  createHook({
+    trackPromises: false,
+    init(id, type, _trigger, resource) {
+      const run = current.getStore();
+      if (run === undefined || run.settled) return;
+      if (!COUNTED.has(type) && !isCryptoJob(type)) return;
+      if (CONNECTS.has(type)) run.connections += 1;
+      run.open.set(id, { resource, type, moved: null, movedAt: 0 });
+      owners.set(id, run);
+    },
+    destroy(id) {
+      const run = owners.get(id);
+      if (run === undefined) return;
+      owners.delete(id);
+      run.open.delete(id);
+    },
+  }).enable();
+}
+
+module.exports = { abandon, install, runs, watch };

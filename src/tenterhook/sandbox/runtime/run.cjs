@@ -1,0 +1,137 @@
+'use strict';
+// One run inside the process: its identity, its budget, what it said. Everything that happens asynchronously finds its
+// run through AsyncLocalStorage.
+//
+//   started ─► called back ─► settled
+//
+// The host owns the time limits; this side says when things happen.
+
+const { AsyncLocalStorage } = require('node:async_hooks');
+const { performance } = require('node:perf_hooks');
+const { send, sendText, stringify } = require('./channel.cjs');
+const { describe, ours } = require('./errors.cjs');
+
+const NOT_SERIALIZABLE = 'Error when JSON serializing the result of the extension point';
+// What a console line costs besides its text, so that empty lines are not free.
+const LINE_OVERHEAD_BYTES = 32;
+const byteLength = Buffer.byteLength;
+const now = performance.now.bind(performance);
+const current = new AsyncLocalStorage();
+/** Open runs by the host's number. */
+const runs = new Map();
+
+class Run {
+  constructor(message) {
+    this.number = message.run;
+    this.startedAt = now();
+    this.calledBack = false;
+    this.settled = false;
+    /** The exported function has returned (or thrown). */
+    this.returned = false;
+    this.consoleRoom = message.console_bytes;
+    this.consoleFull = false;
+    this.resultBytes = message.result_bytes;
+    this.extraCallbacks = 0;
+    /** asyncId → {type, resource}; kept by open_resources.cjs. */
+    this.open = new Map();
+    /** Outgoing HTTP requests; kept by outgoing_calls.cjs. */
+    this.requests = new Set();
+    /** Answers of fetch(), weakly; kept by outgoing_calls.cjs. */
+    this.answers = [];
+    this.connections = 0;
+    /** Questions to the host that wait for an answer; kept by webtask.cjs. */
+    this.questions = 0;
+    this.emptySince = null;
+    this.grouped = null;
+  }
+
+  elapsed() {
+    return Math.round((now() - this.startedAt) * 1000) / 1000;
+  }
+
+  /** Tell the host, once, that the answer is fixed. `text` is the result as JSON. */
+  #callBack(error, text) {
+    this.calledBack = true;
+    for (const request of this.requests) request.openAtCallback = true;
+    const head = `{"type":"called_back","run":${this.number},"offset_ms":${this.elapsed()}`;
+    sendText(error === null ? `${head},"result":${text}}` : `${head},"error":${stringify(error)}}`);
+  }
+
+  /** What the hook calls as cb. */
+  answer(error, result) {
+    if (this.settled) return;
+    if (this.calledBack) {
+      this.extraCallbacks += 1;
+      if (this.extraCallbacks === 1) this.note('cb was called more than once; the first answer stands.');
+      return;
+    }
+    if (error) {
+      this.#callBack(describe(error), null);
+      return;
+    }
+    let text;
+    try {
+      text = stringify(result || {}) ?? '{}';
+    } catch {
+      this.#callBack(ours('NOT_SERIALIZABLE', NOT_SERIALIZABLE), null);
+      return;
+    }
+    if (byteLength(text) > this.resultBytes) {
+      const size = `${byteLength(text)} bytes of JSON; the limit is ${this.resultBytes}`;
+      this.#callBack(ours('RESULT_TOO_LARGE', `The result of the extension point is too large: ${size}.`), null);
+      return;
+    }
+    this.#callBack(null, text);
+  }
+
+  /** An error that nobody caught: the verdict if there is none yet, else a late error. */
+  fail(error) {
+    this.failWith(describe(error));
+  }
+
+  failWith(problem) {
+    if (this.settled) return;
+    if (this.calledBack) send({ type: 'late_error', run: this.number, error: problem });
+    else this.#callBack(problem, null);
+  }
+
+  note(text) {
+    if (!this.settled) send({ type: 'note', run: this.number, text });
+  }
+
+  /** One console line; beyond the budget one marked line, then nothing. */
+  print(level, text) {
+    if (this.settled || this.consoleFull) return;
+    const cost = byteLength(text) + LINE_OVERHEAD_BYTES;
+    let shown = text;
+    if (cost > this.consoleRoom) {
+      this.consoleFull = true;
+      shown = text.slice(0, Math.max(0, this.consoleRoom - LINE_OVERHEAD_BYTES));
+    }
+    this.consoleRoom -= cost;
+    send({
+      type: 'console',
+      run: this.number,
+      offset_ms: this.elapsed(),
+      level,
+      text: shown,
+      truncated: this.consoleFull,
+    });
+  }
+
+  /** Nothing of it is open any more, or the host gave it up. */
+  settle() {
+    this.settled = true;
+    runs.delete(this.number);
+    send({ type: 'settled', run: this.number, offset_ms: this.elapsed(), connections: this.connections });
+  }
+}
+
+/** The run in whose course we are, or the only one there is; undefined if that cannot be told. */
+function responsible() {
+  const run = current.getStore();
+  if (run !== undefined) return run;
+  return runs.size === 1 ? runs.values().next().value : undefined;
+}
+
+module.exports = { Run, current, now, responsible, runs };
