@@ -10,11 +10,47 @@ from fastapi import APIRouter, FastAPI
 
 import tenterhook
 from tenterhook.api import health
+from tenterhook.api.authentication import discovery, issue_token, sign_up
 from tenterhook.api.errors import install_error_handlers
+from tenterhook.api.extensions import extensibility_points, hook_runner, hook_versions, runs
+from tenterhook.api.management import (
+    hooks_create,
+    hooks_delete,
+    hooks_get,
+    hooks_list,
+    hooks_secrets,
+    hooks_update,
+    logs,
+    users_create,
+    users_delete,
+    users_get,
+    users_list,
+)
 from tenterhook.api.middleware import CrossOrigin, RequestScope
 from tenterhook.settings import Settings
 
 ROUTERS: tuple[APIRouter, ...] = (
+    # what applications call; sign-up first, for it is matched first
+    sign_up.router,
+    issue_token.router,
+    discovery.router,
+    # what operators call
+    users_create.router,
+    users_list.router,
+    users_get.router,
+    users_delete.router,
+    hooks_create.router,
+    hooks_list.router,
+    hooks_get.router,
+    hooks_update.router,
+    hooks_delete.router,
+    hooks_secrets.router,
+    logs.router,
+    # what Auth0 has not
+    extensibility_points.router,
+    hook_versions.router,
+    hook_runner.router,
+    runs.router,
     # who is there
     health.router,
 )

@@ -12,6 +12,7 @@ from fastapi import Depends, Request
 from tenterhook.clock import Clock
 from tenterhook.database import Database, Vault
 from tenterhook.directory import AccessTokens, Tenant, Tenants
+from tenterhook.flows import Registrar
 from tenterhook.settings import Settings
 
 
@@ -40,6 +41,11 @@ async def _access_tokens(request: Request) -> AccessTokens:
     return found
 
 
+async def _registrar(request: Request) -> Registrar:
+    found: Registrar = request.app.state.registrar
+    return found
+
+
 async def _tenant(request: Request) -> Tenant:
     tenants: Tenants = request.app.state.tenants
     return await tenants.find_by_authority(request.headers.get("host", ""))
@@ -50,5 +56,6 @@ CurrentDatabase = Annotated[Database, Depends(_database)]
 CurrentVault = Annotated[Vault, Depends(_vault)]
 CurrentClock = Annotated[Clock, Depends(_clock)]
 CurrentAccessTokens = Annotated[AccessTokens, Depends(_access_tokens)]
+CurrentRegistrar = Annotated[Registrar, Depends(_registrar)]
 CurrentTenant = Annotated[Tenant, Depends(_tenant)]
 """The tenant whose domain equals the request's Host authority; ``NotFoundError`` when there is none."""

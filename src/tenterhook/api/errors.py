@@ -85,7 +85,7 @@ STATUSES: dict[type[TenterhookError], int] = {
     ForbiddenError: 403,
     NotFoundError: 404,
     ConflictError: 409,
-    HookChangedError: 412,
+    PreconditionFailedError: 412,
     PayloadTooLargeError: 413,
     OverloadedError: 503,
     DatabaseUnavailableError: 503,

@@ -1,6 +1,6 @@
-"""Editing a text in the person's own editor, never losing what they typed.
+"""Reading a person's file, and editing a text in their own editor, never losing what they typed.
 
-The file lies in a private folder (mode 0700) until the text is saved elsewhere; when saving fails it stays.
+The editor's file lies in a private folder (mode 0700) until the text is saved elsewhere; when saving fails it stays.
 """
 
 from __future__ import annotations
@@ -16,6 +16,20 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tenterhook.cli.failures import CommandError
+
+
+def read_text(path: Path) -> str:
+    """Return a file's text as it is, line ends included.
+
+    Raises:
+        CommandError: it cannot be read, or is not UTF-8.
+    """
+    try:
+        return path.read_bytes().decode()
+    except OSError as error:
+        raise CommandError(f"The file {path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise CommandError(f"The file {path} is not UTF-8 text.") from error
 
 
 class Draft:

@@ -15,9 +15,9 @@ import httpx
 import typer
 
 from tenterhook.cli.crossing import command
-from tenterhook.cli.editing import edited
+from tenterhook.cli.editing import edited, read_text
 from tenterhook.cli.failures import CommandError, ExitCode
-from tenterhook.cli.management_client import ManagementClient, RefusedError, management_client
+from tenterhook.cli.management_client import ManagementClient, RefusedError, management_client, module_problem
 from tenterhook.cli.options import Data, HookName, OutputFormat, ProfileFile, RequiredTrigger, Trigger
 from tenterhook.cli.profile import find_profile
 from tenterhook.cli.terminal import on_one_line, output, remark, say, say_json
@@ -44,13 +44,14 @@ def scaffold(trigger: RequiredTrigger) -> None:
     Redirect it into a file and begin there: tenterhook scaffold -t post-user-registration > hook.js
     """
     # Only this verb needs the catalogue, and with it half the product; the others answer sooner without.
-    from tenterhook.hooks import POINTS, starter_code  # noqa: PLC0415 - as said above
+    from tenterhook.hooks import point_of, starter_code  # noqa: PLC0415 - as said above
 
-    output.out(starter_code(POINTS[trigger.value]), end="", highlight=False)
+    output.out(starter_code(point_of(trigger.value)), end="", highlight=False)
 
 
 @command
 async def create(
+    *,
     trigger: RequiredTrigger,
     source: Annotated[
         str | None,
@@ -106,10 +107,10 @@ async def create(
     async with management_client(find_profile(profile, data)) as client:
         existing = await client.find_hook(chosen)
         if existing is None:
-            body = {"name": chosen, "triggerId": trigger.value, "script": script}
+            body: dict[str, Any] = {"name": chosen, "triggerId": trigger.value, "script": script}
             body |= {"dependencies": dependencies} if dependencies else {}
             body |= {"secrets": secrets} if secrets else {}
-            await client.request("POST", "/api/v2/hooks", json=body)
+            _warn_of_modules(await client.request("POST", "/api/v2/hooks", json=body))
             say("Hook created in disabled state. To enable this hook to run in production, call:")
             say()
             say(f"$ tenterhook enable {_quoted(chosen)}")
@@ -123,12 +124,13 @@ async def create(
         changes |= {"dependencies": dependencies} if dependencies else {}
         # Secrets first: code that needs a new one must not run before it is there.
         await _put_secrets(client, existing["id"], secrets)
-        await client.request("PATCH", f"/api/v2/hooks/{existing['id']}", json=changes)
+        _warn_of_modules(await client.request("PATCH", f"/api/v2/hooks/{existing['id']}", json=changes))
         say(f"Hook updated in {'enabled' if existing['enabled'] else 'disabled'} state.")
 
 
 @command
 async def list_hooks(
+    *,
     trigger: Annotated[
         Trigger | None,
         typer.Option("--trigger", "-t", help="Only hooks of this extensibility point.", show_default=False),
@@ -216,7 +218,7 @@ async def edit(name: HookName, profile: ProfileFile = None, data: Data = None) -
                 return
             headers = {"If-Match": answer.headers["ETag"]} if "ETag" in answer.headers else {}
             try:
-                await client.request(
+                saved = await client.request(
                     "PATCH", f"/api/v2/hooks/{hook['id']}", json={"script": draft.text}, headers=headers
                 )
             except RefusedError as error:
@@ -226,8 +228,11 @@ async def edit(name: HookName, profile: ProfileFile = None, data: Data = None) -
                         f"run `tenterhook edit {_quoted(name)}` again and bring both together.",
                         ExitCode.BAD_REQUEST,
                     ) from error
-                raise CommandError(f"{error.message} Your text is in {draft.path}.", error.exit_code) from error
+                raise CommandError(
+                    f"{error.message} Your text is in {draft.path}.", error.exit_code
+                ) from error
             draft.saved()
+            _warn_of_modules(saved)
     say(f"Hook updated in {'enabled' if hook['enabled'] else 'disabled'} state.")
 
 
@@ -246,6 +251,13 @@ async def remove(
             typer.confirm(f"Remove the {state}{hook['triggerId']} hook {name}?", abort=True, err=True)
         await client.request("DELETE", f"/api/v2/hooks/{hook['id']}")
         say(f"Removed hook: {name}")
+
+
+def _warn_of_modules(answer: httpx.Response) -> None:
+    """Say what a save without a failure hides: the hook is stored, but its modules could not be had."""
+    problem = module_problem(answer)
+    if problem:
+        remark(f"Its npm modules could not be had, so it will not run yet: {on_one_line(problem)}")
 
 
 def _by_trigger(hooks: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
@@ -279,14 +291,7 @@ async def _read_script(source: str | None) -> tuple[str, str | None]:
         return sys.stdin.read(), None
     if source.startswith(("https://", "http://")):
         return await _download(source), Path(httpx.URL(source).path).stem or None
-    try:
-        # newline="": what is pasted into the editor and what lies in the file must be the same bytes.
-        with Path(source).open(newline="") as file:
-            return file.read(), Path(source).stem
-    except OSError as error:
-        raise CommandError(f"The script {source} cannot be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise CommandError(f"The script {source} is not UTF-8 text.") from error
+    return read_text(Path(source)), Path(source).stem
 
 
 async def _download(url: str) -> str:
@@ -309,11 +314,9 @@ async def _download(url: str) -> str:
 def _lines_of(path: Path | None) -> list[str]:
     if path is None:
         return []
-    try:
-        lines = path.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"The secrets file {path} cannot be read: {error}.") from error
-    return [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    return [
+        line for line in read_text(path).splitlines() if line.strip() and not line.lstrip().startswith("#")
+    ]
 
 
 def _pairs(texts: list[str], option: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from tenterhook.application import initialize
+from tenterhook.application import DEFAULT_TENANT, ProvisionedTenant, initialize
 from tenterhook.cli.profile import PROFILE_FILE_NAME, Profile, load_profile, save_profile
 from tenterhook.cli.public_url import check_public_url
 from tenterhook.settings import Settings
@@ -30,6 +30,20 @@ class Initialized:
     """None when it was made earlier: nobody knows it any more but the profile."""
     profile_file: Path | None
     """None when there is none, because the secret is not known."""
+
+    @classmethod
+    def of(cls, provisioned: ProvisionedTenant, *, profile_file: Path | None = None) -> Initialized:
+        """Take what the application made."""
+        return cls(
+            tenant=provisioned.tenant,
+            domain=provisioned.domain,
+            public_url=provisioned.public_url,
+            connection=provisioned.connection,
+            application_client_id=provisioned.application_client_id,
+            management_client_id=provisioned.management_client_id,
+            management_client_secret=provisioned.management_client_secret,
+            profile_file=profile_file,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return it for programs."""
@@ -64,53 +78,35 @@ class Initialized:
 
 
 async def initialize_data(
-    settings: Settings,
-    *,
-    tenant_name: str | None,
-    public_url: str | None,
-    rotate: bool,
-    server_url: str | None = None,
-    ca_file: Path | None = None,
+    settings: Settings, *, tenant_name: str | None, public_url: str | None, rotate: bool
 ) -> Initialized:
     """Create what is missing and write the profile.
 
-    ``server_url`` is where the command line reaches the server, if it is known already; it is also the public URL
-    where none is given and none exists.
+    Without a name the tenant is the profile's: what was initialized before is meant, not a second tenant.
     """
-    reached_at = server_url or expected_server_url(settings)
+    path = settings.data_dir / PROFILE_FILE_NAME
+    known = load_profile(path) if path.is_file() else None
     done = await initialize(
         settings,
-        tenant_name=tenant_name,
+        tenant_name=tenant_name or (known.tenant if known else DEFAULT_TENANT),
         public_url=check_public_url(public_url) if public_url is not None else None,
-        default_public_url=reached_at,
         rotate=rotate,
     )
-    path = settings.data_dir / PROFILE_FILE_NAME
     secret = done.management_client_secret
-    if secret is None and path.is_file():
-        known = load_profile(path)
-        secret = known.client_secret if known.client_id == done.management_client_id else None
+    if secret is None and known is not None and known.client_id == done.management_client_id:
+        secret = known.client_secret
     if secret is not None:
-        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         profile = Profile(
-            url=reached_at,
+            url=expected_server_url(settings),
+            tenant=done.tenant,
             domain=done.domain,
             audience=f"{done.public_url}/api/v2/",
             client_id=done.management_client_id,
             client_secret=secret,
-            ca_file=ca_file,
+            ca_file=known.ca_file if known else None,
         )
         save_profile(profile, path)
-    return Initialized(
-        tenant=done.tenant,
-        domain=done.domain,
-        public_url=done.public_url,
-        connection=done.connection,
-        application_client_id=done.application_client_id,
-        management_client_id=done.management_client_id,
-        management_client_secret=done.management_client_secret,
-        profile_file=path if secret is not None else None,
-    )
+    return Initialized.of(done, profile_file=path if secret is not None else None)
 
 
 def expected_server_url(settings: Settings) -> str:

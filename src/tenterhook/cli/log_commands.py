@@ -40,12 +40,13 @@ def register(program: typer.Typer) -> None:
 
 @command
 async def logs(
+    *,
     raw: Annotated[bool, typer.Option("--raw", "-r", help="Print each log as one line of JSON.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show details as well.")] = False,
-    lines: Annotated[int, typer.Option("--lines", "-n", min=0, max=100, help="Past logs to begin with.")] = 10,
-    follow: Annotated[
-        bool, typer.Option("--follow/--no-follow", help="Wait for more until Ctrl-C.")
-    ] = True,
+    lines: Annotated[
+        int, typer.Option("--lines", "-n", min=0, max=100, help="Past logs to begin with.")
+    ] = 10,
+    follow: Annotated[bool, typer.Option("--follow/--no-follow", help="Wait for more until Ctrl-C.")] = True,
     profile: ProfileFile = None,
     data: Data = None,
 ) -> None:

@@ -153,6 +153,12 @@ class ManagementClient:
         return answer
 
 
+def module_problem(answer: httpx.Response) -> str | None:
+    """Return why the modules of a saved hook could not be had; the server says so in a header."""
+    problem: str | None = answer.headers.get("Tenterhook-Module-Error")
+    return problem
+
+
 def _json_object(answer: httpx.Response) -> Mapping[str, Any]:
     """Return the JSON object of an answer; a proxy's error page counts as an empty one."""
     try:

@@ -73,9 +73,13 @@ Port = Annotated[
 ]
 TLSCert = Annotated[
     Path | None,
-    typer.Option("--tls-cert", metavar="FILE", help="Certificate chain (PEM): speak https.", show_default=False),
+    typer.Option(
+        "--tls-cert", metavar="FILE", help="Certificate chain (PEM): speak https.", show_default=False
+    ),
 ]
 TLSKey = Annotated[
     Path | None,
-    typer.Option("--tls-key", metavar="FILE", help="Private key (PEM) of the certificate.", show_default=False),
+    typer.Option(
+        "--tls-key", metavar="FILE", help="Private key (PEM) of the certificate.", show_default=False
+    ),
 ]

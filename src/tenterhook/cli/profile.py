@@ -2,7 +2,7 @@
 
 A JSON file, mode 0600 because it holds a client secret:
 
-    {"url": …, "domain": …, "audience": …, "client_id": …, "client_secret": …, "ca_file": …}
+    {"url": …, "tenant": …, "domain": …, "audience": …, "client_id": …, "client_secret": …, "ca_file": …}
 
 ``init`` writes it to ``profile.json`` in the data folder. It is found through ``--profile``, then
 ``TENTERHOOK_PROFILE``, then in the data folder. ``url`` is where requests go, which behind a proxy is not where
@@ -33,6 +33,8 @@ class Profile:
 
     url: str
     """Where requests go: scheme and authority, no slash at the end."""
+    tenant: str
+    """The tenant's name, for people and for ``init``."""
     domain: str
     """The tenant's domain, sent as Host."""
     audience: str
@@ -84,7 +86,7 @@ def load_profile(path: Path) -> Profile:
 
 
 def _from_json(content: Any, folder: Path) -> Profile:
-    names = ("url", "domain", "audience", "client_id", "client_secret")
+    names = ("url", "tenant", "domain", "audience", "client_id", "client_secret")
     texts = {name: content[name] for name in names}
     for name, text in texts.items():
         if not isinstance(text, str):
@@ -92,6 +94,7 @@ def _from_json(content: Any, folder: Path) -> Profile:
     ca_file = content.get("ca_file")
     return Profile(
         url=texts["url"].rstrip("/"),
+        tenant=texts["tenant"],
         domain=texts["domain"],
         audience=texts["audience"],
         client_id=texts["client_id"],
@@ -104,6 +107,7 @@ def save_profile(profile: Profile, path: Path) -> None:
     """Write a profile, mode 0600 from its first byte, replacing the old one in one step."""
     content: dict[str, Any] = {
         "url": profile.url,
+        "tenant": profile.tenant,
         "domain": profile.domain,
         "audience": profile.audience,
         "client_id": profile.client_id,

@@ -84,7 +84,7 @@ def run(arguments: list[str]) -> int:
         return ExitCode.CANCELLED
     except BrokenPipeError:
         # Whoever read our output has seen enough (`| head`); Python must not complain again when it closes it.
-        sys.stdout = None  # type: ignore[assignment] # documented way: there is no output any more
+        sys.stdout = None
         return ExitCode.OK
     except Exception:  # noqa: BLE001 - the outermost place: told to the person in full, with its own exit code
         remarks.print(traceback.format_exc())

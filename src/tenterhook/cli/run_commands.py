@@ -12,6 +12,7 @@ import typer
 from rich.table import Table
 
 from tenterhook.cli.crossing import command
+from tenterhook.cli.editing import read_text
 from tenterhook.cli.failures import CommandError, ExitCode
 from tenterhook.cli.management_client import management_client
 from tenterhook.cli.options import AsJSON, Data, HookName, ProfileFile
@@ -33,6 +34,7 @@ def register(program: typer.Typer) -> None:
 
 @command
 async def run(
+    *,
     name: HookName,
     body: Annotated[
         Path | None,
@@ -45,7 +47,9 @@ async def run(
     ] = None,
     draft: Annotated[
         Path | None,
-        typer.Option("--draft", metavar="FILE", help="Run this script instead, without saving it.", show_default=False),
+        typer.Option(
+            "--draft", metavar="FILE", help="Run this script instead, without saving it.", show_default=False
+        ),
     ] = None,
     as_json: AsJSON = False,
     profile: ProfileFile = None,
@@ -74,6 +78,7 @@ async def run(
 
 @command
 async def list_runs(
+    *,
     state: Annotated[
         str | None,
         typer.Option(
@@ -135,7 +140,8 @@ async def show_run(
 def print_run(found: Mapping[str, Any]) -> None:
     """Print a run for people."""
     _print_values(
-        found, ("id", "state", "state_reason", "hook_name", "trigger_id", "user_id", "occurred_at", "finished_at")
+        found,
+        ("id", "state", "state_reason", "hook_name", "trigger_id", "user_id", "occurred_at", "finished_at"),
     )
     say("event")
     say(_indented(json.dumps(found.get("event"), indent=2)))
@@ -198,13 +204,7 @@ def _indented(text: str, indent: str = "  ") -> str:
 
 
 def _read(path: Path) -> str:
-    try:
-        if str(path) == "-":
-            return sys.stdin.read()
-        with path.open(newline="") as file:
-            return file.read()
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"{path} cannot be read: {error}.") from error
+    return sys.stdin.read() if str(path) == "-" else read_text(path)
 
 
 def _read_json(path: Path) -> Any:

@@ -9,6 +9,7 @@ import typer
 
 from tenterhook import settings as settings_module
 from tenterhook.cli.crossing import command
+from tenterhook.cli.failures import CommandError, ExitCode
 from tenterhook.cli.listening import bind, serving, stop_requested, tls_files, url_of
 from tenterhook.cli.options import Data, Host, Port, TLSCert, TLSKey
 from tenterhook.cli.server_address import record_server_url
@@ -66,9 +67,13 @@ async def worker(data: Data = None) -> None:
 
     settings = settings_module.load(data_dir=data)
     configure_logging(settings.log_format, settings.log_level)
-    async with stop_requested() as stopping, open_application(settings, api=False, worker=True):
+    async with (
+        stop_requested() as stopping,
+        open_application(settings, api=False, worker=True) as application,
+    ):
         say("Waiting for runs.")
-        await stopping.wait()
+        await wait_for_first(stopping, application.ended)
+    _must_have_been_asked(stopping)
 
 
 def _load(
@@ -101,7 +106,14 @@ async def _serve(settings: Settings, *, worker: bool) -> None:
             if settings.database_url is None:
                 record_server_url(settings.data_dir, url)
             say(f"Listening on {url}")
-            await wait_for_first(stopping, ended)
+            await wait_for_first(stopping, ended, application.ended)
+    _must_have_been_asked(stopping)
+
+
+def _must_have_been_asked(stopping: asyncio.Event) -> None:
+    """Tell a service manager that this end was nobody's wish, so that it starts the program again."""
+    if not stopping.is_set():
+        raise CommandError("A part of the server ended by itself; its log says why.", ExitCode.SERVER)
 
 
 async def wait_for_first(*events: asyncio.Event) -> None:

@@ -32,7 +32,7 @@ async def init(
         typer.Option(
             "--tenant",
             metavar="NAME",
-            help="The default tenant's name; hooks see it as user.tenant. [default: the existing one's, else default]",
+            help="The default tenant's name; hooks see it as user.tenant. [default: that of the profile, else default]",
             show_default=False,
         ),
     ] = None,
@@ -42,7 +42,7 @@ async def init(
             "--public-url",
             metavar="URL",
             help="Where applications reach the server, such as https://localhost:8443 behind a proxy: makes issuer "
-            "and audience. [default: the existing one's, else the address the server listens on]",
+            "and audience. [default: as it is, at first http://127.0.0.1:PORT]",
             show_default=False,
         ),
     ] = None,
@@ -69,7 +69,9 @@ async def init(
     if initialized.management_client_secret is None:
         remark("The management client's secret was shown when it was made; --rotate makes a new one.")
     if initialized.profile_file is None:
-        remark("There is no profile for the command line, because the secret is not known; --rotate writes one.")
+        remark(
+            "There is no profile for the command line, because the secret is not known; --rotate writes one."
+        )
 
 
 @command
@@ -79,15 +81,12 @@ async def migrate(data: Data = None) -> None:
     With DATABASE_URL this is a step of every upgrade, before the new API and workers start. The embedded database is
     migrated at each start by itself.
     """
-    from tenterhook.cli.database_access import accessible_database_url  # noqa: PLC0415 - brings the database along
-    from tenterhook.database import head_revision  # noqa: PLC0415 - the same
-    from tenterhook.database import migrate as migrate_database  # noqa: PLC0415 - the same
+    from tenterhook.application import migrate_database  # noqa: PLC0415 - brings the whole product along
 
     settings = settings_module.load(data_dir=data)
     configure_logging(settings.log_format, quiet_level(settings))
-    async with accessible_database_url(settings) as url:
-        await migrate_database(url)
-    say(f"The database is at revision {head_revision()}.")
+    await migrate_database(settings)
+    say("The database has the tables of this version.")
 
 
 def check_config(data: Data = None, as_json: AsJSON = False) -> None:

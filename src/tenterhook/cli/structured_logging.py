@@ -21,7 +21,9 @@ FIELDS = ("timestamp", "level", "logger", "event", "tenant", "run", "attempt", "
 """The fields that lines share, in the order in which text shows them; others follow."""
 
 HIDDEN = "[hidden]"
-_SECRET_NAME = re.compile(r"secret|password|passwd|token|authorization|cookie|api_?key|private", re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    r"secret|password|passwd|token|authorization|cookie|api_?key|private", re.IGNORECASE
+)
 
 # Chatty below warning, and nothing in it that our own events do not say.
 _QUIET_LIBRARIES = ("alembic", "asyncio", "httpcore", "httpx", "pgqueuer", "sqlalchemy", "uvicorn")
@@ -61,8 +63,10 @@ def configure_logging(
     ]
     rendering: list[Processor] = (
         [
-            structlog.processors.dict_tracebacks,
-            structlog.processors.EventRenamer("event"),
+            # Without the values of local variables: passwords and secrets are among them.
+            structlog.processors.ExceptionRenderer(
+                structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+            ),
             structlog.processors.JSONRenderer(),
         ]
         if style == "json"

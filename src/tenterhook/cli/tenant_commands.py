@@ -53,9 +53,18 @@ async def create_tenant(
     data: Data = None,
 ) -> None:
     """Create a tenant, with a connection, an application and a management client whose secret is shown once."""
-    from tenterhook.cli.tenant_making import make_tenant  # noqa: PLC0415 - brings the whole product along
+    from tenterhook import application  # noqa: PLC0415 - brings the whole product along
+    from tenterhook.cli.initializing import Initialized  # noqa: PLC0415 - the same
+    from tenterhook.cli.public_url import check_domain, check_public_url  # noqa: PLC0415 - the same
 
-    made = await make_tenant(_settings(data), name=name, domain=domain, public_url=public_url)
+    made = Initialized.of(
+        await application.create_tenant(
+            _settings(data),
+            name=name,
+            domain=check_domain(domain),
+            public_url=check_public_url(public_url) if public_url is not None else None,
+        )
+    )
     if as_json:
         say_json(made.to_json())
         return
@@ -66,11 +75,9 @@ async def create_tenant(
 @command
 async def list_tenants(as_json: AsJSON = False, data: Data = None) -> None:
     """List tenants, the oldest first."""
-    from tenterhook.cli.database_access import accessible_database  # noqa: PLC0415 - brings the database along
-    from tenterhook.directory import tenants as directory_tenants  # noqa: PLC0415 - the same
+    from tenterhook import application  # noqa: PLC0415 - brings the whole product along
 
-    async with accessible_database(_settings(data)) as database, database.reader() as reader:
-        found = await directory_tenants.list_all(reader)
+    found = await application.list_tenants(_settings(data))
     if as_json:
         say_json(
             [

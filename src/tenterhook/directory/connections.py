@@ -117,8 +117,8 @@ async def list_of_tenant(reader: Reader, tenant_id: TenantId) -> list[Connection
 
 # One statement whatever is missing: the row is always there, its parts are null when they do not exist.
 _SIGN_UP_TARGET = """
-SELECT c.client_id, c.name AS client_name, c.app_type, c.grant_types,
-       n.id AS connection_id, n.strategy, n.options, e.client_id IS NOT NULL AS enabled
+SELECT c.client_id, c.name AS client_name, c.app_type, c.grant_types::text AS grant_types,
+       n.id AS connection_id, n.strategy, n.options::text AS options, e.client_id IS NOT NULL AS enabled
 FROM (SELECT 1) AS always
 LEFT JOIN clients c ON c.client_id = $2 AND c.tenant_id = $1
 LEFT JOIN connections n ON n.tenant_id = $1 AND n.name = $3

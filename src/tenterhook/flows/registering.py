@@ -24,11 +24,11 @@ from tenterhook.directory import (
     Client,
     Connection,
     InvalidEmailError,
-    InvalidUsernameError,
     NewUser,
     PasswordHasher,
     Tenant,
     User,
+    UserExistsError,
     check_password,
     check_user_metadata,
     check_username,
@@ -60,6 +60,24 @@ class SignUpDisabledError(InvalidInputError):
     """Public signup is disabled."""
 
     code = "public_signup_disabled"
+
+
+class InvalidSignUpError(InvalidInputError):
+    """Invalid sign up."""
+
+    code = "invalid_signup"
+
+
+class ExistingUserError(InvalidInputError):
+    """The user already exists."""
+
+    code = "user_exists"
+
+
+class UsernameTakenError(InvalidInputError):
+    """The username provided is in use already."""
+
+    code = "username_exists"
 
 
 class PasswordMissingError(InvalidInputError):
@@ -136,7 +154,8 @@ class Registrar:
             UnknownClientError, UnknownConnectionError, SignUpDisabledError: the request goes nowhere.
             InvalidInputError: e-mail address, username, password or metadata cannot be used.
             RegistrationDeniedError: the tenant's hook refused.
-            UserExistsError: after the same work as for a new user.
+            InvalidSignUpError: the user exists, found out after the same work as for a new one;
+                ExistingUserError where the connection's options disclose it.
             OverloadedError: no room for another hash or hook; nothing was written.
         """
         async with self._database.reader() as reader:
@@ -149,6 +168,9 @@ class Registrar:
                 raise PasswordMissingError
             check_user_metadata(registration.user_metadata)
             return await self._register(who, registration)
+        except UserExistsError as error:
+            await self._log_failure(who, registration, error)
+            raise _refusal(error, target.connection.options) from None
         except TenterhookError as error:
             await self._log_failure(who, registration, error)
             raise
@@ -158,7 +180,9 @@ class Registrar:
     ) -> User:
         """Register a user on behalf of an administrator: the same hooks, no application, no language.
 
-        Raises as ``sign_up`` does.
+        Raises:
+            UserExistsError: the connection has such a user.
+            TenterhookError: as ``sign_up`` does.
         """
         async with self._database.reader() as reader:
             connection = await connections.get_by_name(reader, tenant.id, connection_name)
@@ -256,16 +280,21 @@ class _Who:
     origin: Origin
 
 
+def _refusal(error: UserExistsError, options: Mapping[str, Any]) -> InvalidInputError:
+    """Say no more than the connection allows: by default nobody learns who has an account."""
+    if options.get("disclose_existing_users") is not True:
+        return InvalidSignUpError()
+    if error.field == "username":
+        return UsernameTakenError()
+    return ExistingUserError()
+
+
 def _validated(connection: Connection, registration: Registration) -> NewUser:
     """Return the user to be, or raise an ``InvalidInputError`` that says what is wrong."""
     email = None if registration.email is None else normalize_email(registration.email)
-    username = registration.username
-    if username is not None:
-        check_username(username, connection.options)
-    if email is None and username is None and registration.phone_number is None:
+    check_username(registration.username, connection.options)
+    if email is None and registration.username is None and registration.phone_number is None:
         raise InvalidEmailError("An e-mail address is required.")
-    if username is None and connection.options.get("requires_username"):
-        raise InvalidUsernameError("A username is required.")
     if registration.password is not None:
         check_password(registration.password.get_secret_value(), connection.options)
     return NewUser(
@@ -273,7 +302,7 @@ def _validated(connection: Connection, registration: Registration) -> NewUser:
         id=registration.user_id,
         email=email,
         email_verified=registration.email_verified,
-        username=username,
+        username=registration.username,
         phone_number=registration.phone_number,
         phone_verified=registration.phone_verified,
         given_name=registration.given_name,

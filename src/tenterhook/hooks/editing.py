@@ -19,6 +19,7 @@ from tenterhook.hooks.errors import HookChangedError, InvalidHookError
 from tenterhook.hooks.hook import Hook, HookChanges, NewHook, SavedHook
 from tenterhook.hooks.module_sets import PreparedModules
 from tenterhook.ids import HookId, TenantId
+from tenterhook.runs import cancel_runs, release_held_runs
 from tenterhook.sandbox.modules import ModuleStore
 
 RecordSave = Callable[[Transaction, SavedHook], Awaitable[None]]
@@ -89,11 +90,13 @@ class HookEditor:
                 # means that another save has succeeded, so it ends.
                 if modules is None or current.version == seen.version:
                     saved = await definitions.update_hook(transaction, current, changes, modules)
+                    if changes.enabled:
+                        await release_held_runs(transaction, hook_id)
                     await record(transaction, saved)
                     return saved
 
     async def delete(self, tenant_id: TenantId, hook_id: HookId, *, record: Record) -> None:
-        """Delete a hook with its versions, secrets and storage.
+        """Delete a hook with its versions, secrets and storage; runs that have not started are cancelled.
 
         Raises:
             HookNotFoundError: absent, or another tenant's.
@@ -101,6 +104,7 @@ class HookEditor:
         async with self._database.transaction() as transaction:
             await definitions.lock(transaction, tenant_id)
             await definitions.delete_hook(transaction, tenant_id, hook_id)
+            await cancel_runs(transaction, hook_id, "its hook was deleted")
             await record(transaction)
 
     async def add_secrets(

@@ -112,7 +112,13 @@ class _LoadedRun:
     async def execute(self, run: Run, attempt: int, observe: Observe) -> AttemptResult:
         """Call the hook and wait until all it started has settled."""
         execution = await self._invoker.invoke(
-            self._loaded, run.event, run_id=run.id, attempt=attempt, observer=_Relay(observe)
+            self._loaded,
+            run.event,
+            run_id=run.id,
+            attempt=attempt,
+            observer=_Relay(observe),
+            # It was there when a process or a worker ended; should it be to blame, nobody shall suffer with it.
+            alone=run.interruptions > 0,
         )
         return result_of(execution)
 

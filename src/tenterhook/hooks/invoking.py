@@ -95,11 +95,13 @@ class HookInvoker:
         attempt: int,
         observer: Observer | None = None,
         wait_for_modules: bool = True,
+        alone: bool = False,
     ) -> Execution:
         """Execute the hook once and return when everything that it started has settled.
 
         With version 0 the code is a draft: what it stores is gone afterwards. ``wait_for_modules`` is about modules
-        that could not be had when the hook was saved (``healing``).
+        that could not be had when the hook was saved (``healing``). ``alone`` keeps others' runs out of its process:
+        for one that may have brought its last process down.
         """
         loaded = await self._healer.heal(loaded, wait=wait_for_modules)
         installed: InstalledSet | None = None
@@ -118,6 +120,7 @@ class HookInvoker:
             limits=self._limits,
             storage=await self._storage(loaded),
             observer=observer,
+            alone=alone,
         )
 
     async def ask(self, loaded: LoadedHook, event: Mapping[str, Any], *, run_id: str) -> Verdict | Execution:

@@ -1,7 +1,14 @@
 """Runs: work that must happen even if this process does not live to see it. ``run.py`` has the states."""
 
 from tenterhook.runs.queue import NotInTransactionError
-from tenterhook.runs.records import create_run, get_run, list_runs, state_after
+from tenterhook.runs.records import (
+    cancel_runs,
+    create_run,
+    get_run,
+    list_runs,
+    release_held_runs,
+    state_after,
+)
 from tenterhook.runs.run import (
     MAX_INTERRUPTIONS,
     Attempt,
@@ -39,8 +46,10 @@ __all__ = [
     "RunState",
     "Worker",
     "WorkerLimits",
+    "cancel_runs",
     "create_run",
     "get_run",
     "list_runs",
+    "release_held_runs",
     "state_after",
 ]

@@ -97,6 +97,30 @@ async def set_aside(reader: Reader, run: Run, state: RunState, reason: str) -> N
     await reader.raw.execute(_SET_ASIDE, run.id, run.attempts, state.value, reason)
 
 
+_RELEASE = """
+UPDATE runs SET state = 'waiting', state_reason = NULL, due_at = now()
+WHERE subject_id = $1 AND state = 'held' RETURNING id, attempts
+"""
+
+
+async def release_held_runs(transaction: Transaction, subject_id: str) -> int:
+    """Let the subject's held runs wait again, with a job each; return how many there were."""
+    rows = await transaction.raw.fetch(_RELEASE, subject_id)
+    await queue.enqueue(transaction, [(RunId(row["id"]), row["attempts"]) for row in rows])
+    return len(rows)
+
+
+_CANCEL = """
+UPDATE runs SET state = 'cancelled', state_reason = $2, finished_at = now()
+WHERE subject_id = $1 AND state IN ('waiting', 'held') RETURNING id
+"""
+
+
+async def cancel_runs(transaction: Transaction, subject_id: str, reason: str) -> int:
+    """Cancel the subject's runs that have not started; return how many there were."""
+    return len(await transaction.raw.fetch(_CANCEL, subject_id, reason))
+
+
 _RENEW = """
 UPDATE runs SET lease_expires_at = now() + make_interval(secs => $3)
 WHERE id = ANY($1::text[]) AND worker_id = $2 AND state = 'running'

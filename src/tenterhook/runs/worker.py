@@ -179,9 +179,7 @@ class Worker:
         kind = self._kinds[run.kind]
         prepared = await kind.prepare(run)
         if isinstance(prepared, NotExecutable):
-            async with self._database.reader() as reader:
-                await records.set_aside(reader, run, prepared.state, prepared.reason)
-            self._emit("not_executed", run, run.attempts, state=prepared.state.value, reason=prepared.reason)
+            await self._set_aside(kind, run, prepared)
             return
         async with self._database.reader() as reader:
             attempt = await records.start_attempt(
@@ -210,6 +208,15 @@ class Worker:
         finally:
             del self._open[run.id]
 
+    async def _set_aside(self, kind: RunKind, run: Run, found: NotExecutable) -> None:
+        async with self._database.reader() as reader:
+            await records.set_aside(reader, run, found.state, found.reason)
+        self._emit("not_executed", run, run.attempts, state=found.state.value, reason=found.reason)
+        # What held it may have ended between the look and the write; whoever ended it saw no held run to release.
+        if found.state is RunState.HELD and not isinstance(await kind.prepare(run), NotExecutable):
+            async with self._database.transaction() as transaction:
+                await records.release_held_runs(transaction, run.subject_id)
+
     async def _result_unless_lost(
         self, execution: asyncio.Task[AttemptResult], lost: asyncio.Event
     ) -> AttemptResult | None:
@@ -222,7 +229,7 @@ class Worker:
                 with suppress(asyncio.CancelledError):
                     await execution
                 return None
-            return execution.result()
+            return _result_of(execution)
         finally:
             losing.cancel()
 
@@ -282,3 +289,14 @@ class Worker:
 
     def _emit(self, signal: str, run: Run, attempt: int, /, **data: Any) -> None:
         self._signals.emit(RunSignal(kind=signal, run_id=run.id, attempt=attempt, data=data))
+
+
+def _result_of(execution: asyncio.Task[AttemptResult]) -> AttemptResult:
+    """Return the result; where the platform failed and not the script, the attempt counts as interrupted."""
+    error = execution.exception()
+    if error is None:
+        return execution.result()
+    log.error("execution_failed", exc_info=error)
+    return AttemptResult(
+        outcome=AttemptOutcome.INTERRUPTED, notes=(f"the platform failed: {type(error).__name__}: {error}",)
+    )

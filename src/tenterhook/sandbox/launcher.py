@@ -59,7 +59,13 @@ def _make_private_mounts(plan: dict[str, Any]) -> None:
     _check(_libc.unshare(_CLONE_NEWNS), "unshare mounts")
     _mount("none", "/", None, _MS_REC | _MS_PRIVATE)
     root, scratch = plan["mount_root"], plan["scratch_dir"]
-    _mount("tmpfs", scratch, "tmpfs", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC, f"size={plan['scratch_bytes']},mode=1777")
+    _mount(
+        "tmpfs",
+        scratch,
+        "tmpfs",
+        _MS_NOSUID | _MS_NODEV | _MS_NOEXEC,
+        f"size={plan['scratch_bytes']},mode=1777",
+    )
     _mount("tmpfs", root, "tmpfs", _MS_NOSUID | _MS_NODEV, "size=1m,mode=755")
     for descriptor, target in sources:
         if os.path.isdir(f"/proc/self/fd/{descriptor}"):

@@ -20,7 +20,7 @@ import os
 import signal
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from tenterhook.clock import Clock
 from tenterhook.sandbox import limits as limit_hits
@@ -221,7 +221,9 @@ class NodeProcess(asyncio.Protocol):
 
     def _finish_overdue(self, run: OpenRun, limit: LimitHit) -> None:
         if limit.name == "grace":
-            run.note("Settled by force: what it had started was still going on when the grace period was over.")
+            run.note(
+                "Settled by force: what it had started was still going on when the grace period was over."
+            )
         run.finish(
             Outcome.TIMED_OUT,
             error=HookError(
@@ -236,8 +238,8 @@ class NodeProcess(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport (asyncio calls this)."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - narrows the type; create_connection makes no other
-        self._transport = transport
+        # A cast, no check: uvloop's transports have the methods but not the class.
+        self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         """Take what the process sent (asyncio calls this)."""
@@ -393,7 +395,9 @@ class NodeProcess(asyncio.Protocol):
         self._child.close()
         if not self.ready.done():
             last = bytes(self._stderr[-1000:]).decode(errors="replace").strip()
-            self.ready.set_exception(SandboxUnavailableError(f"A process for hooks could not start: {last or status}"))
+            self.ready.set_exception(
+                SandboxUnavailableError(f"A process for hooks could not start: {last or status}")
+            )
             self.ready.exception()  # whoever waits gets it; nobody waiting is no fault
         self.ended.set_result(None)
         self._on_change(self)
@@ -413,7 +417,9 @@ class NodeProcess(asyncio.Protocol):
             run.finish(
                 Outcome.KILLED if guilty else Outcome.INTERRUPTED,
                 error=HookError(
-                    name="Error", message=f"The process of the hook ended: {why}", code=ErrorCode.PROCESS_ENDED
+                    name="Error",
+                    message=f"The process of the hook ended: {why}",
+                    code=ErrorCode.PROCESS_ENDED,
                 ),
                 limit=limit if guilty else None,
                 suspect=by_fault and not guilty,

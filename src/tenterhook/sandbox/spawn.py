@@ -73,6 +73,8 @@ class Command:
     mount_root: str
     scratch_dir: str
     """Its working folder; private and empty."""
+    scratch_bytes: int
+    """Room there, where it is a private mount; else only the size of each file is limited."""
     uid: int | None
     """None: the host's own."""
     rlimits: Mapping[str, int]
@@ -111,6 +113,7 @@ def surroundings() -> Surroundings:
         binds=((str(RUNTIME_DIR), f"{_mount_root()}/runtime"),),
         mount_root=_mount_root(),
         scratch_dir=_SCRATCH_DIR,
+        scratch_bytes=_SCRATCH_BYTES,
         uid=uids.pick_unused(),
         rlimits={},
     )
@@ -155,14 +158,26 @@ def _launch_line(command: Command, *, channel: int) -> list[str]:
 
 
 def node_command(
-    node: NodeBinary, paths: PathMap, here: Surroundings, *, memory_bytes: int, ca_file: Path | None, uid: int | None
+    node: NodeBinary,
+    paths: PathMap,
+    here: Surroundings,
+    *,
+    memory_bytes: int,
+    ca_file: Path | None,
+    uid: int | None,
 ) -> Command:
     """Describe a Node process that runs our runtime."""
     private = here is Surroundings.OWN_UID_AND_MOUNTS
     scratch = _SCRATCH_DIR if private else tempfile.mkdtemp(prefix="tenterhook-hook-")
     if uid is not None and not private:
         os.chown(scratch, uid, uid)
-    environment = {"PATH": "/usr/bin:/bin", "HOME": scratch, "TMPDIR": scratch, "TZ": "UTC", "LANG": "C.UTF-8"}
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "HOME": scratch,
+        "TMPDIR": scratch,
+        "TZ": "UTC",
+        "LANG": "C.UTF-8",
+    }
     if ca_file is not None:
         environment["NODE_EXTRA_CA_CERTS"] = paths.inside(ca_file)
     # The JavaScript heap is most of the budget; buffers, code and stacks need the rest.
@@ -180,13 +195,16 @@ def node_command(
         "DATA": _NODE_RESERVED_BYTES + memory_bytes,
     }
     if uid is not None:
-        rlimits["NPROC"] = _THREADS  # counted per uid: under the host's own it would count the host's processes
+        rlimits["NPROC"] = (
+            _THREADS  # counted per uid: under the host's own it would count the host's processes
+        )
     return Command(
         argv=argv,
         environment=environment,
         binds=paths.binds,
         mount_root=_mount_root(),
         scratch_dir=scratch,
+        scratch_bytes=_SCRATCH_BYTES,
         uid=uid,
         rlimits=rlimits,
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Awaitable, Callable
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -65,13 +67,21 @@ class World:
 
 
 @pytest.fixture
-async def world(database: Database, tmp_path, npm_registry, monkeypatch):
+def modules_folder() -> Iterator[Path]:
+    """Return a folder that a hook's own uid can reach; pytest's own are closed to others."""
+    with tempfile.TemporaryDirectory(prefix="tenterhook-modules-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@pytest.fixture
+async def world(database: Database, tmp_path, modules_folder, npm_registry, monkeypatch):
     home = tmp_path / "home"
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))  # the developer's .npmrc is not the test's
     settings = Settings(data_dir=tmp_path / "data", max_script_bytes=10_000)
     clock, vault = SystemClock(), Vault(b"v" * 32)
-    modules = ModuleStore(folder=tmp_path / "modules", registry=npm_registry.url)
+    modules = ModuleStore(folder=modules_folder, registry=npm_registry.url)
     editor = HookEditor(
         database=database, modules=modules, vault=vault, max_script_bytes=settings.max_script_bytes
     )
@@ -104,11 +114,9 @@ async def api(world: World):
 
 
 @pytest.fixture
-async def invoker(world: World, tmp_path):
+async def invoker(world: World, modules_folder):
     """Real Node processes."""
-    folder = tmp_path / "modules"
-    folder.mkdir(exist_ok=True)
-    async with SandboxPool.from_settings(world.settings, readable_dirs=(folder,)) as pool:
+    async with SandboxPool.from_settings(world.settings, readable_dirs=(modules_folder,)) as pool:
         invoker = HookInvoker(
             pool=pool,
             modules=world.modules,

@@ -43,6 +43,7 @@ class RecordingKind:
     code_version = 7
 
     def __init__(self) -> None:
+        self.prepared: list[RunId] = []
         self.started: list[tuple[RunId, int]] = []
         self.failed: list[tuple[RunId, int, AttemptOutcome, bool]] = []
         self.open = 0
@@ -54,6 +55,7 @@ class RecordingKind:
         self.not_executable: NotExecutable | None = None
 
     async def prepare(self, run: Run) -> RecordingKind | NotExecutable:
+        self.prepared.append(run.id)
         if self.prepare_error is not None:
             raise self.prepare_error
         return self.not_executable or self

@@ -16,9 +16,11 @@ from tenterhook.runs import (
     NotExecutable,
     NotInTransactionError,
     RunState,
+    cancel_runs,
     create_run,
     queue,
     records,
+    release_held_runs,
 )
 
 from .recording_kind import LIMITS, OK, RecordingKind, new_run, register, state_of, with_lease, working
@@ -100,7 +102,7 @@ async def test_no_exception_leaves_the_handler_and_the_run_comes_back(database: 
 async def test_a_cancelled_handler_neither_ends_the_run_nor_loses_it(database: Database) -> None:
     kind = RecordingKind()
     kind.may_end.clear()
-    async with working(database, kind) as (worker, watch):
+    async with working(database, kind) as (_, watch):
         run_id = await register(database)
         await watch.count("started", 1)
         handlers = [
@@ -149,7 +151,7 @@ async def test_a_job_whose_run_does_not_wait_for_it_is_dropped(database: Databas
         async with asyncio.timeout(20):
             while await jobs(database):
                 await asyncio.sleep(0.02)
-    assert kind.started == []
+    assert kind.prepared == []
 
 
 async def test_two_jobs_for_one_run_execute_it_once(database: Database) -> None:
@@ -373,3 +375,20 @@ async def test_text_that_postgresql_refuses_is_recorded_all_the_same(database: D
         run_id = await register(database)
         await watch.count("finished", 1)
     assert await state_of(database, run_id) == (RunState.ATTENTION, 1)
+
+
+async def test_held_runs_are_released_and_unstarted_ones_cancelled(database: Database) -> None:
+    kind = RecordingKind()
+    kind.not_executable = NotExecutable(state=RunState.HELD, reason="the hook is disabled")
+    async with working(database, kind) as (_, watch):
+        run_id = await register(database)
+        await watch.count("not_executed", 1)
+        kind.not_executable = None
+        async with database.transaction() as transaction:
+            assert await release_held_runs(transaction, "subject") == 1
+        await watch.count("finished", 1)
+    waiting = await register(database)
+    async with database.transaction() as transaction:
+        assert await cancel_runs(transaction, "subject", "its hook was deleted") == 1
+    assert await state_of(database, run_id) == (RunState.SUCCEEDED, 1)
+    assert await state_of(database, waiting) == (RunState.CANCELLED, 0)

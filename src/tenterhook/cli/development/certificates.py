@@ -57,9 +57,7 @@ def ensure_certificates(folder: Path, clock: Clock | None = None) -> LocalCertif
     """
     now = (clock or SystemClock()).now()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    paths = LocalCertificates(
-        ca=folder / "ca.pem", cert=folder / "server.pem", key=folder / "server-key.pem"
-    )
+    paths = LocalCertificates(ca=folder / "ca.pem", cert=folder / "server.pem", key=folder / "server-key.pem")
     ca_key_path = folder / "ca-key.pem"
     ca = _load(paths.ca, ca_key_path, now)
     if ca is None:

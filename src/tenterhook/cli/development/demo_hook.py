@@ -7,7 +7,6 @@ hold an old one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 
 from tenterhook.cli.development.state import CatcherState
 from tenterhook.cli.failures import CommandError
-from tenterhook.cli.management_client import ManagementClient
+from tenterhook.cli.management_client import ManagementClient, module_problem
 
 NAME = "slack-new-user"
 TRIGGER = "post-user-registration"
@@ -52,21 +51,14 @@ async def ensure_demo_hook(client: ManagementClient, catcher: CatcherState) -> D
             answer = await client.request("POST", "/api/v2/hooks", json=body)
         except CommandError as error:
             return DemoHook(name=None, problem=error.message)
-        return DemoHook(name=NAME, problem=module_problem(answer.json()))
+        return DemoHook(name=NAME, problem=module_problem(answer))
     if catcher.previous_url is not None:
         await _mend(client, hooks, catcher.previous_url, catcher.url)
     enabled = next((hook for hook in hooks if hook["triggerId"] == TRIGGER and hook["enabled"]), None)
     if enabled is None:
         return DemoHook(name=None)
-    return DemoHook(name=enabled["name"], problem=module_problem(enabled))
-
-
-def module_problem(hook: Mapping[str, Any]) -> str | None:
-    """Return why a hook's modules are not there, if the server says so in the hook."""
-    error = hook.get("module_error") or hook.get("moduleError")
-    if not error:
-        return None
-    return str(error.get("message", error)) if isinstance(error, dict) else str(error)
+    answer = await client.request("GET", f"/api/v2/hooks/{enabled['id']}")
+    return DemoHook(name=enabled["name"], problem=module_problem(answer))
 
 
 async def _mend(client: ManagementClient, hooks: list[dict[str, Any]], old: str, new: str) -> None:

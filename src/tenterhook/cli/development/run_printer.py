@@ -25,6 +25,7 @@ from tenterhook.cli.terminal import on_one_line, visible
 _MAX_WAITING = 10_000
 """Signals that wait for the terminal; beyond that the terminal stands still and the newest are dropped."""
 _INDENT = " " * 14
+_NOT_SHOWN = frozenset({"first_line"})  # a moment after "started", for those who measure
 _GOOD_STATES = frozenset({"succeeded"})
 
 
@@ -69,6 +70,8 @@ class RunPrinter:
 
     def notice(self, event: WatchedSignal | SlackMessage) -> None:
         """Take an event; neither blocks nor raises."""
+        if not isinstance(event, SlackMessage) and event.kind in _NOT_SHOWN:
+            return
         try:
             self._waiting.put_nowait((self._now(), event))
         except asyncio.QueueFull:
@@ -100,7 +103,7 @@ class RunPrinter:
     async def _rendered(self, at: dt.datetime, event: WatchedSignal | SlackMessage) -> list[RenderableType]:
         if isinstance(event, SlackMessage):
             return [rendered_message(event)]
-        label, style, text = self._described(event)
+        label, style, text = described(event)
         if event.kind == "started":
             hook = await self._hook_name(str(event.data.get("subject_id", "")))
             text = f"{on_one_line(hook)}, attempt {event.attempt}"
@@ -111,31 +114,36 @@ class RunPrinter:
         head.append(f" {first}")
         return [head, *(Text(f"{_INDENT}{'':18}{line}") for line in others)]
 
-    def _described(self, signal: WatchedSignal) -> tuple[str, str, str]:
-        """Return the label, its style and the text of a signal."""
-        data = signal.data
-        match signal.kind:
-            case "registered":
-                who = data.get("email") or data.get("username") or data.get("user_id") or ""
-                return "registered", "bold cyan", str(who)
-            case "started":
-                return "started", "bold", ""
-            case "console":
-                return "console", "yellow", f"{data.get('level', 'log')}: {data.get('text', '')}"
-            case "called_back":
-                error = _message(data.get("error"))
-                return "cb", "red" if error else "green", f"error: {error}" if error else "called without an error"
-            case "call":
-                return "call", "blue", described_call(data)
-            case "finished":
-                state = str(data.get("state", ""))
-                error = _message(data.get("error"))
-                text = f"{data.get('outcome', '')}: the run {_STATE_WORDS.get(state, state)}"
-                return "settled", "bold green" if state in _GOOD_STATES else "bold red", (
-                    f"{text}\n{error}" if error else text
-                )
-            case other:
-                return other, "magenta", on_one_line(data.get("reason", ""))
+
+def described(signal: WatchedSignal) -> tuple[str, str, str]:
+    """Return the label, its style and the text of a signal; text may have several lines."""
+    data = signal.data
+    match signal.kind:
+        case "registered":
+            who = data.get("email") or data.get("username") or data.get("user_id") or ""
+            line = "registered", "bold cyan", str(who)
+        case "started":
+            line = "started", "bold", f"attempt {signal.attempt}"
+        case "console":
+            line = "console", "yellow", f"{data.get('level', 'log')}: {data.get('text', '')}"
+        case "called_back":
+            error = _message(data.get("error"))
+            line = ("cb", "red", f"error: {error}") if error else ("cb", "green", "without an error")
+        case "call":
+            line = "call", "blue", described_call(data)
+        case "finished":
+            line = _finished(data)
+        case other:
+            line = other, "magenta", on_one_line(data.get("reason", ""))
+    return line
+
+
+def _finished(data: Mapping[str, Any]) -> tuple[str, str, str]:
+    state = str(data.get("state", ""))
+    text = f"{data.get('outcome', '')}: the run {_STATE_WORDS.get(state, state)}"
+    error = _message(data.get("error"))
+    style = "bold green" if state in _GOOD_STATES else "bold red"
+    return "settled", style, f"{text}\n{error}" if error else text
 
 
 _STATE_WORDS = {
@@ -155,7 +163,11 @@ def _message(error: Any) -> str:
 
 def rendered_message(message: SlackMessage) -> RenderableType:
     """Return a message about as Slack shows it."""
-    icon = f"{Emoji.replace(message.icon)} " if message.icon and message.icon.startswith(":") else ""
+    icon = (
+        f"{Emoji.replace(on_one_line(message.icon))} "
+        if message.icon and message.icon.startswith(":")
+        else ""
+    )
     body = Text()
     body.append(f"{icon}{on_one_line(message.username or 'incoming-webhook')}", style="bold")
     for part in (message.text, *message.attachments):
@@ -166,7 +178,11 @@ def rendered_message(message: SlackMessage) -> RenderableType:
         body.append(_unescaped(field.value))
     channel = on_one_line(message.channel or "the webhook's own channel")
     return Panel(
-        body, title=Text(f"Slack would show in {channel}"), title_align="left", border_style="magenta", expand=False
+        body,
+        title=Text(f"Slack would show in {channel}"),
+        title_align="left",
+        border_style="magenta",
+        expand=False,
     )
 
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
@@ -50,9 +50,9 @@ class SlackMessage:
     icon: str | None
     """An emoji's ``:name:`` or a picture's URL."""
     text: str
-    attachments: Sequence[str] = ()
+    attachments: tuple[str, ...] = ()
     """Texts of the attachments and blocks that have one."""
-    fields: Sequence[SlackField] = ()
+    fields: tuple[SlackField, ...] = ()
 
 
 class _RejectedError(Exception):
@@ -136,18 +136,19 @@ def parse_message(body: bytes, content_type: str) -> SlackMessage:
     text = _text(payload, "text") or ""
     if not text and not attachments and not blocks:
         raise _RejectedError(400, "no_text")
-    fields = [
+    fields = tuple(
         SlackField(title=str(field.get("title", "")), value=str(field.get("value", "")))
         for attachment in attachments
         for field in _objects(attachment, "fields")
-    ]
+    )
     return SlackMessage(
         channel=_text(payload, "channel"),
         username=_text(payload, "username"),
         icon=_text(payload, "icon_emoji") or _text(payload, "icon_url"),
         text=text,
-        attachments=[text for part in attachments if (text := _attachment_text(part))]
-        + [text for part in blocks if (text := _block_text(part))],
+        attachments=tuple(
+            text for text in (*map(_attachment_text, attachments), *map(_block_text, blocks)) if text
+        ),
         fields=fields,
     )
 

@@ -44,7 +44,7 @@ def bind_catcher(data_dir: Path) -> tuple[CatcherState, socket.socket]:
     """Return the catcher's place and a socket bound to it: the last start's port, if nobody has taken it."""
     path = data_dir / STATE_FILE_NAME
     stored = _read(path)
-    port, webhook_path = stored if stored else (0, _new_path())
+    port, webhook_path = stored or (0, _new_path())
     try:
         bound = bind(CATCHER_HOST, port)
     except PortTakenError:

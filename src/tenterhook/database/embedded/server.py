@@ -86,17 +86,18 @@ async def start(data_dir: Path) -> EmbeddedServer:
         ServerDidNotStartError: with the last lines of the server's log.
     """
     layout = layouts.prepare(data_dir)
-    owner_lock = _own(layout)
     try:
-        pid = await _running_server(layout)
+        uid = layouts.server_uid(layout)
+        owner_lock = _own(layout)
+        try:
+            pid = await _running_server(layout, uid)
+        except BaseException:
+            os.close(owner_lock)
+            raise
     except OSError as error:
-        os.close(owner_lock)
         raise DataFolderUnusableError(
             f"The data folder {layout.data_dir} cannot be used: {error.filename or 'a file in it'}: {error.strerror}."
         ) from error
-    except BaseException:
-        os.close(owner_lock)
-        raise
     passwords = layouts.read_passwords(layout)
     return EmbeddedServer(
         url=_url(layout, OWNER, passwords[OWNER], cluster.DATABASE),
@@ -168,14 +169,15 @@ def _url(layout: Layout, role: str, password: str, database: str) -> SecretStr:
     return SecretStr(f"postgresql://{role}:{password}@/{database}?host={host}")
 
 
-async def _running_server(layout: Layout) -> int:
+async def _running_server(layout: Layout, uid: int | None) -> int:
     """Return the postmaster's process id, once the server accepts connections and has our database."""
-    uid = layouts.server_uid(layout)
     if (found := await _take_over(layout)) is not None:
         return found
     alive_lock = locks.try_lock(layout.alive_lock)
     if alive_lock is None:
-        raise DataFolderInUseError(f"{layout.cluster_dir} was taken by another server at this moment; try again.")
+        raise DataFolderInUseError(
+            f"{layout.cluster_dir} was taken by another server at this moment; try again."
+        )
     try:
         try:
             await _launch(layout, uid, alive_lock)

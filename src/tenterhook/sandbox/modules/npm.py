@@ -88,10 +88,6 @@ _UNREACHABLE = (
         "UNABLE_TO_GET_ISSUER_CERT", "UNABLE_TO_GET_ISSUER_CERT_LOCALLY", "CERT_HAS_EXPIRED",
         "ERR_TLS_CERT_ALTNAME_INVALID",
 )  # fmt: skip
-_FOREIGN = frozenset({"EALLOWGIT", "EALLOWREMOTE", "EALLOWFILE", "EALLOWDIRECTORY"})
-_BROKEN = frozenset(
-    {"EINTEGRITY", "EBADSIZE", "TAR_BAD_ARCHIVE", "TAR_ENTRY_INVALID", "TAR_ABORT", "FETCH_SIZE"}
-)
 
 
 class NpmFailure(Exception):  # noqa: N818 - not an error for callers of the room; translate() makes one
@@ -212,14 +208,18 @@ _KINDS: tuple[tuple[re.Pattern[str], type[ModuleError], str], ...] = (
     (
         re.compile(rf"E5\d\d|{'|'.join(_UNREACHABLE)}"),
         RegistryUnreachableError,
-        "The npm registry cannot be reached; try again. If it stays so, check what npm is configured for on this "
-        "machine (registry, proxy, cafile in .npmrc, or npm_config_… variables).",
+        (
+            "The npm registry cannot be reached; try again. If it stays so, check what npm is configured for on this "
+            "machine (registry, proxy, cafile in .npmrc, or npm_config_… variables)."
+        ),
     ),
     (
         re.compile("EALLOW(GIT|REMOTE|FILE|DIRECTORY)"),
         ForeignModuleError,
-        "A module needs another that is not from the registry but from an address, a repository or a folder; such "
-        "modules cannot be used.",
+        (
+            "A module needs another that is not from the registry but from an address, a repository or a folder; "
+            "such modules cannot be used."
+        ),
     ),
     (
         re.compile("EINTEGRITY|EBADSIZE|FETCH_SIZE|TAR_.*|Z_.*"),

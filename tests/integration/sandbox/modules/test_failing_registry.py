@@ -141,7 +141,7 @@ async def test_cancelled_installation_ends_npm_and_leaves_nothing(make_store, np
     npm_registry.stall("ipaddr.js")
     elsewhere = make_store(folder=tmp_path / "elsewhere")
     task = asyncio.create_task(elsewhere.install(resolution))
-    await asyncio.to_thread(npm_registry.stall_reached.wait)
+    assert await asyncio.to_thread(npm_registry.stall_reached.wait, 60)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

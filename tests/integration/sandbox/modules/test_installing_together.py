@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import select
 import signal
 import sys
 from pathlib import Path
@@ -85,7 +84,7 @@ async def test_killed_installer_leaves_nothing_that_counts(make_store, npm_regis
     shared = tmp_path / "shared"
     npm_registry.stall("lodash")
     installer = await start_installer(shared, npm_registry.url, module_set)
-    await asyncio.to_thread(npm_registry.stall_reached.wait)
+    assert await asyncio.to_thread(npm_registry.stall_reached.wait, 60)
     npm_ids = children_of(installer.pid)
     ends = [os.pidfd_open(npm_id) for npm_id in npm_ids]
     assert len(ends) == 1
@@ -94,7 +93,7 @@ async def test_killed_installer_leaves_nothing_that_counts(make_store, npm_regis
 
     # npm goes with whoever started it, although it is in the middle of its work.
     for end in ends:
-        await asyncio.to_thread(select.select, [end], [], [])
+        await until_readable(end)
         os.close(end)
     assert len(list((shared / "tmp").glob("*.lock"))) == 1
     assert list((shared / "store").glob("*")) == []
@@ -119,3 +118,13 @@ def children_of(process_id: int) -> list[int]:
     for task in Path(f"/proc/{process_id}/task").iterdir():
         found += [int(text) for text in (task / "children").read_text().split()]
     return found
+
+
+async def until_readable(descriptor: int) -> None:
+    """Wait for a process descriptor to say that its process ended."""
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_reader(descriptor, ended.set)
+    try:
+        await asyncio.wait_for(ended.wait(), 30)
+    finally:
+        asyncio.get_running_loop().remove_reader(descriptor)
