@@ -55,4 +55,4 @@ system-packages:  ## Debian, as root: install the system's packages that a clone
 
 clean:  ## Remove what was built or cached (the data in .tenterhook stays)
 	rm -rf .venv .cache dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
-	find src tests tools bench -name __pycache__ -type d -prune -exec rm -rf {} +
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -6,6 +6,7 @@ import importlib
 import pkgutil
 
 import tenterhook
+from tenterhook.api.errors import STATUSES
 from tenterhook.errors import TenterhookError
 
 _INTRODUCTION = """\
@@ -14,7 +15,8 @@ _INTRODUCTION = """\
 *Written by `make docs` from the classes.*
 
 Every error that Tenterhook raises on purpose is below, beneath the one it is a kind of. The `code` is stable; the
-sentence is what is said when nothing more exact is known. Some codes are Auth0's, so two classes may share one.
+sentence is what is said when nothing more exact is known; the status is the HTTP API's. Some codes are Auth0's, so two
+classes may share one.
 """
 
 # Alembic runs these itself; imported by anybody else they fail.
@@ -40,9 +42,15 @@ def _rows(error: type[TenterhookError], depth: int) -> list[str]:
     indent = "&emsp;" * depth
     meaning = " ".join((error.__doc__ or "").split())
     home = error.__module__.removeprefix("tenterhook.").replace(".", "/")
-    rows = [f"| {indent}{error.__name__}{also} | `{error.code}` | {meaning} | `{home}.py` |"]
+    rows = [
+        f"| {indent}{error.__name__}{also} | `{error.code}` | {_status(error)} | {meaning} | `{home}.py` |"
+    ]
     # Under its first base only, so that each stands on the page once.
     beneath = [sub for sub in error.__subclasses__() if sub.__bases__[0] is error]
     for sub in sorted(beneath, key=lambda one: (one.__module__, one.__name__)):
         rows += _rows(sub, depth + 1)
     return rows
+
+
+def _status(error: type[TenterhookError]) -> int:
+    return next((STATUSES[kind] for kind in error.__mro__ if kind in STATUSES), 500)

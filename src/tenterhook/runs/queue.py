@@ -80,6 +80,17 @@ async def enqueue(transaction: Transaction, waiting: Iterable[tuple[RunId, int]]
         )
 
 
+async def enqueue_again(transaction: Transaction, waiting: Iterable[tuple[RunId, int]]) -> None:
+    """Enqueue a new job for runs that had one for the same attempt: it may be claimed, and about to be dropped."""
+    pairs = list(waiting)
+    keys = [_key(run_id, attempts) for run_id, attempts in pairs]
+    await transaction.raw.execute(
+        f"DELETE FROM {QUEUE_NAMES.queue_table} WHERE dedupe_key = ANY($1::text[]) AND status = 'picked'",  # noqa: S608 - a constant of ours
+        keys,
+    )
+    await enqueue(transaction, pairs)
+
+
 class QueueLoop:
     """Claims jobs and hands each to a handler, for as long as it is not told to stop, through every lost connection."""
 

@@ -106,7 +106,7 @@ WHERE subject_id = $1 AND state = 'held' RETURNING id, attempts
 async def release_held_runs(transaction: Transaction, subject_id: str) -> int:
     """Let the subject's held runs wait again, with a job each; return how many there were."""
     rows = await transaction.raw.fetch(_RELEASE, subject_id)
-    await queue.enqueue(transaction, [(RunId(row["id"]), row["attempts"]) for row in rows])
+    await queue.enqueue_again(transaction, [(RunId(row["id"]), row["attempts"]) for row in rows])
     return len(rows)
 
 

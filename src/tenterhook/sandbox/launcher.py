@@ -53,11 +53,12 @@ def _die_with_host() -> None:
 def _make_private_mounts(plan: dict[str, Any]) -> None:
     """Bind what Node needs to where any uid can reach it: the originals may lie under a home of mode 0700.
 
-    Sources are opened first: the new mounts may cover the folders they lie in.
+    Sources are opened before anything is mounted, for a new mount may cover the folder they lie in; and after the
+    unshare, for the kernel binds only what belongs to the mount namespace that it binds in (EINVAL otherwise).
     """
-    sources = [(os.open(source, os.O_PATH | os.O_CLOEXEC), target) for source, target in plan["binds"]]
     _check(_libc.unshare(_CLONE_NEWNS), "unshare mounts")
     _mount("none", "/", None, _MS_REC | _MS_PRIVATE)
+    sources = [(os.open(source, os.O_PATH | os.O_CLOEXEC), target) for source, target in plan["binds"]]
     root, scratch = plan["mount_root"], plan["scratch_dir"]
     _mount(
         "tmpfs",

@@ -298,7 +298,7 @@ async def test_stale_if_match_is_412_and_changes_nothing(api, create_hook):
         answer = await api.patch(path, json={"script": "// third"}, headers={"If-Match": stale})
         assert answer.status_code == 412
         assert answer.json()["error"] == "Precondition Failed"
-        assert answer.json()["errorCode"] == "hook_changed"
+        assert answer.json()["errorCode"] == "precondition_failed"
     assert (await api.get(path)).json()["script"] == "// second"
     assert (await api.patch(path, json={"name": "x"}, headers={"If-Match": "*"})).status_code == 200
 

@@ -382,7 +382,9 @@ async def test_held_runs_are_released_and_unstarted_ones_cancelled(database: Dat
     kind.not_executable = NotExecutable(state=RunState.HELD, reason="the hook is disabled")
     async with working(database, kind) as (_, watch):
         run_id = await register(database)
-        await watch.count("not_executed", 1)
+        async with asyncio.timeout(20):
+            while len(kind.prepared) < 2:  # it looks once more after it has set the run aside
+                await asyncio.sleep(0.01)
         kind.not_executable = None
         async with database.transaction() as transaction:
             assert await release_held_runs(transaction, "subject") == 1
@@ -392,3 +394,17 @@ async def test_held_runs_are_released_and_unstarted_ones_cancelled(database: Dat
         assert await cancel_runs(transaction, "subject", "its hook was deleted") == 1
     assert await state_of(database, run_id) == (RunState.SUCCEEDED, 1)
     assert await state_of(database, waiting) == (RunState.CANCELLED, 0)
+
+
+async def test_a_run_held_just_when_its_hold_ends_is_not_forgotten(database: Database) -> None:
+    kind = RecordingKind()
+    answers = iter([NotExecutable(state=RunState.HELD, reason="the hook is disabled"), kind, kind])
+
+    async def prepare(run):
+        return next(answers)
+
+    kind.prepare = prepare
+    async with working(database, kind) as (_, watch):
+        run_id = await register(database)
+        await watch.count("finished", 1)
+    assert await state_of(database, run_id) == (RunState.SUCCEEDED, 1)

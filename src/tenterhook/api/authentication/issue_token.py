@@ -31,6 +31,7 @@ from tenterhook.database import Database, Reader
 from tenterhook.directory import AccessDeniedError, Client, Tenant, UnknownClientError, clients
 from tenterhook.errors import InvalidInputError, TenterhookError
 from tenterhook.flows import Origin
+from tenterhook.tenant_log import LogEvent
 
 router = APIRouter(route_class=DocumentedRoute, tags=["tokens"])
 
@@ -84,6 +85,7 @@ class TokenOut(BaseModel):
 
 @router.post("/oauth/token", responses={200: {"model": TokenOut}}, response_model=None)
 async def issue_token(
+    *,
     request: Request,
     tenant: CurrentTenant,
     database: CurrentDatabase,
@@ -97,19 +99,13 @@ async def issue_token(
         raise UnsupportedGrantTypeError(f"Unsupported grant type: {body.grant_type[:_LONGEST_QUOTE]}")
     client_id, secret = _credentials(request, body)
     log = _ExchangeLog(database, clock, tenant, origin_of(request), body.audience)
-    async with database.reader() as reader:
-        try:
+    try:
+        async with database.reader() as reader:
             client = await clients.authenticate(reader, tenant.id, client_id, secret)
             scopes = await _allowed_scopes(reader, tenant, client, body)
-        except (AccessDeniedError, ForbiddenError) as error:
-            failed: TenterhookError | None = error
-            client = await _named(reader, tenant, client_id)
-        else:
-            failed = None
-    if failed is not None:
-        if client is not None:
-            await log.write(client, failed)
-        raise failed
+    except (AccessDeniedError, ForbiddenError) as error:
+        await log.write_failure(client_id, error)
+        raise
     token = await access_tokens.mint(
         tenant,
         client_id=client.client_id,
@@ -117,7 +113,7 @@ async def issue_token(
         scopes=scopes,
         lifetime_seconds=settings.access_token_lifetime_seconds,
     )
-    await log.write(client, None)
+    await log.write_success(client)
     answer = TokenOut(
         access_token=token,
         token_type="Bearer",  # noqa: S106 - the kind of token, no secret
@@ -161,13 +157,6 @@ def _credentials(request: Request, body: TokenIn) -> tuple[str, SecretStr]:
     return body.client_id, body.client_secret or SecretStr("")
 
 
-async def _named(reader: Reader, tenant: Tenant, client_id: str) -> Client | None:
-    try:
-        return await clients.get(reader, tenant.id, client_id)
-    except UnknownClientError:
-        return None
-
-
 class _ExchangeLog:
     """Writes ``seccft`` and ``feccft``; neither holds the secret or the token."""
 
@@ -180,20 +169,31 @@ class _ExchangeLog:
         self._origin = origin
         self._audience = audience
 
-    async def write(self, client: Client, error: TenterhookError | None) -> None:
-        details: dict[str, Any] = {"audience": self._audience}
-        if error is not None:
-            details["error"] = {"code": error.code, "message": error.message}
-        event = tenant_log.LogEvent(
+    async def write_success(self, client: Client) -> None:
+        async with self._database.transaction() as transaction:
+            await tenant_log.write(
+                transaction, self._event("seccft", client, "Client Credentials for Access Token", {})
+            )
+
+    async def write_failure(self, client_id: str, error: TenterhookError) -> None:
+        """A client that does not exist leaves no trace: anybody could fill the log with inventions."""
+        async with self._database.transaction() as transaction:
+            try:
+                client = await clients.get(transaction, self._tenant.id, client_id)
+            except UnknownClientError:
+                return
+            details = {"error": {"code": error.code, "message": error.message}}
+            await tenant_log.write(transaction, self._event("feccft", client, error.message, details))
+
+    def _event(self, log_type: str, client: Client, description: str, details: dict[str, Any]) -> LogEvent:
+        return LogEvent(
             tenant_id=self._tenant.id,
-            type="seccft" if error is None else "feccft",
+            type=log_type,
             date=self._clock.now(),
-            description="Client Credentials for Access Token" if error is None else error.message,
+            description=description,
             client_id=client.client_id,
             client_name=client.name,
             ip=self._origin.ip,
             user_agent=self._origin.user_agent,
-            details=details,
+            details={"audience": self._audience, **details},
         )
-        async with self._database.transaction() as transaction:
-            await tenant_log.write(transaction, event)

@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse
 from tenterhook.api.authorization import ManagementToken, requires_scope
 from tenterhook.api.change_log import ChangeLog
 from tenterhook.api.dependencies import CurrentClock
+from tenterhook.api.errors import PreconditionFailedError
 from tenterhook.api.hook_parts import (
     CurrentHookEditor,
     HookDependencies,
@@ -25,7 +26,7 @@ from tenterhook.api.hook_parts import (
 )
 from tenterhook.api.requests import DocumentedRoute, payload
 from tenterhook.database import Transaction
-from tenterhook.hooks import ANY_STATE, HookChanges, SavedHook
+from tenterhook.hooks import ANY_STATE, HookChangedError, HookChanges, SavedHook
 
 router = APIRouter(route_class=DocumentedRoute, tags=["hooks"])
 
@@ -80,9 +81,12 @@ async def update_hook(
     async def record(transaction: Transaction, saved: SavedHook) -> None:
         await log_save(log, transaction, saved, sent=body.model_dump(exclude_unset=True), status=200)
 
-    saved = await editor.update(
-        token.tenant.id, hook_id, body.changes(), if_match=entity_tags(if_match), record=record
-    )
+    try:
+        saved = await editor.update(
+            token.tenant.id, hook_id, body.changes(), if_match=entity_tags(if_match), record=record
+        )
+    except HookChangedError as error:
+        raise PreconditionFailedError(error.message) from error
     return saved_response(saved, status=200)
 
 

@@ -23,7 +23,6 @@ from tenterhook.api.listing import (
 from tenterhook.api.requests import DocumentedRoute
 from tenterhook.api.search_query import InvalidQueryError, parse_search_query
 from tenterhook.clock import to_iso
-from tenterhook.database import Reader
 from tenterhook.errors import NotFoundError
 from tenterhook.tenant_log import LogRecord
 
@@ -41,6 +40,7 @@ class UnknownLogEventError(NotFoundError):
 
 @router.get("/api/v2/logs", response_model=None)
 async def get_logs(
+    *,
     database: CurrentDatabase,
     token: ManagementToken = requires_scope(*_SCOPES),
     page: Page = 0,
@@ -84,7 +84,8 @@ async def get_logs(
         items = _shown(records, fields, include_fields=include_fields)
         if not include_totals:
             return JSONResponse(items)
-        return JSONResponse(await _totals(reader, token, items, equals, page * per_page, per_page))
+        total = await tenant_log.count_of_tenant(reader, token.tenant.id, equals)
+        return JSONResponse(with_totals("logs", items, start=page * per_page, limit=per_page, total=total))
 
 
 @router.get("/api/v2/logs/{log_id}", response_model=None)
@@ -99,18 +100,6 @@ async def get_log(
     if record is None:
         raise UnknownLogEventError
     return JSONResponse(_body(record))
-
-
-async def _totals(
-    reader: Reader,
-    token: ManagementToken,
-    items: list[dict[str, Any]],
-    equals: list[tuple[str, str]],
-    start: int,
-    limit: int,
-) -> dict[str, Any]:
-    total = await tenant_log.count_of_tenant(reader, token.tenant.id, equals)
-    return with_totals("logs", items, start=start, limit=limit, total=total)
 
 
 def _shown(records: list[LogRecord], fields: str | None, *, include_fields: bool) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse
 from tenterhook.api.authorization import ManagementToken, requires_scope
 from tenterhook.api.change_log import MASK, ChangeLog
 from tenterhook.api.dependencies import CurrentClock, CurrentDatabase, CurrentRegistrar
-from tenterhook.api.management.user_out import UserOut, user_body
+from tenterhook.api.management.user_parts import UserOut, user_body
 from tenterhook.api.origins import origin_of
 from tenterhook.api.requests import DocumentedRoute, payload
 from tenterhook.directory import UserInConnection, users
@@ -55,6 +55,7 @@ class UserIn(BaseModel):
 
 @router.post("/api/v2/users", status_code=201, responses={201: {"model": UserOut}}, response_model=None)
 async def create_user(
+    *,
     request: Request,
     registrar: CurrentRegistrar,
     database: CurrentDatabase,

@@ -21,6 +21,7 @@ router = APIRouter(route_class=DocumentedRoute, tags=["users"])
 
 @router.delete("/api/v2/users/{user_id}", status_code=204, response_model=None)
 async def delete_user(
+    *,
     request: Request,
     database: CurrentDatabase,
     clock: CurrentClock,

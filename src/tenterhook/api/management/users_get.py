@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse
 from tenterhook.api.authorization import ManagementToken, requires_scope
 from tenterhook.api.dependencies import CurrentDatabase
 from tenterhook.api.listing import Fields, IncludeFields, narrowed
-from tenterhook.api.management.user_out import UserOut, user_body
+from tenterhook.api.management.user_parts import UserOut, user_body
 from tenterhook.api.requests import DocumentedRoute
 from tenterhook.directory import users
 
@@ -21,6 +21,7 @@ UserIdInPath = Annotated[str, Path(max_length=300, description="The user's id.")
 
 @router.get("/api/v2/users/{user_id}", responses={200: {"model": UserOut}}, response_model=None)
 async def get_user(
+    *,
     database: CurrentDatabase,
     user_id: UserIdInPath,
     token: ManagementToken = requires_scope("read:users"),

@@ -19,7 +19,7 @@ from tenterhook.api.listing import (
     parse_sort,
     with_totals,
 )
-from tenterhook.api.management.user_out import UserOut, user_body
+from tenterhook.api.management.user_parts import UserOut, user_body
 from tenterhook.api.requests import DocumentedRoute
 from tenterhook.api.search_query import parse_search_query
 from tenterhook.directory import users
@@ -29,6 +29,7 @@ router = APIRouter(route_class=DocumentedRoute, tags=["users"])
 
 @router.get("/api/v2/users", responses={200: {"model": list[UserOut]}}, response_model=None)
 async def get_users(
+    *,
     database: CurrentDatabase,
     token: ManagementToken = requires_scope("read:users"),
     page: Page = 0,
@@ -71,6 +72,7 @@ async def get_users(
 
 @router.get("/api/v2/users-by-email", responses={200: {"model": list[UserOut]}}, response_model=None)
 async def get_users_by_email(
+    *,
     database: CurrentDatabase,
     email: Annotated[str, Query(max_length=254, description="The address, whatever its case.")],
     token: ManagementToken = requires_scope("read:users"),
