@@ -52,5 +52,7 @@ def _rows(error: type[TenterhookError], depth: int) -> list[str]:
     return rows
 
 
-def _status(error: type[TenterhookError]) -> int:
-    return next((STATUSES[kind] for kind in error.__mro__ if kind in STATUSES), 500)
+def _status(error: type[TenterhookError]) -> str:
+    if error.__module__.startswith("tenterhook.cli."):
+        return "none"  # never leaves the command line
+    return str(next((STATUSES[kind] for kind in error.__mro__ if kind in STATUSES), 500))

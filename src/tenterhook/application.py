@@ -152,7 +152,8 @@ async def open_application(settings: Settings, *, api: bool, worker: bool) -> As
 
 
 def _module_store(settings: Settings, folder: Path) -> ModuleStore:
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # Readable by the uids of hooks, which reach it through a mount; the data folder around it is closed.
+    folder.mkdir(parents=True, exist_ok=True, mode=0o755)
     return ModuleStore(
         folder=folder,
         minimum_age_days=settings.module_minimum_age_days,

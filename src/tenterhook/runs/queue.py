@@ -61,8 +61,12 @@ def _key(run_id: RunId, attempts: int) -> str:
     return f"{run_id}:{attempts}"
 
 
-async def enqueue(transaction: Transaction, waiting: Iterable[tuple[RunId, int]]) -> None:
+async def enqueue(
+    transaction: Transaction, waiting: Iterable[tuple[RunId, int]], *, after_seconds: float = 0
+) -> None:
     """Enqueue a job for each waiting run, given with the attempts it has had; jobs already there are left alone.
+
+    ``after_seconds`` is when they are to be claimed, on the database's clock.
 
     Raises:
         NotInTransactionError: the connection is in no transaction.
@@ -75,6 +79,7 @@ async def enqueue(transaction: Transaction, waiting: Iterable[tuple[RunId, int]]
             [ENTRYPOINT] * len(keys),
             [key.encode() for key in keys],
             [0] * len(keys),
+            execute_after=[timedelta(seconds=after_seconds)] * len(keys) if after_seconds else None,
             dedupe_key=list(keys),
             on_conflict="skip",
         )

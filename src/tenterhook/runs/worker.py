@@ -280,7 +280,11 @@ class Worker:
                 reason=reason,
             )
             if written and state is RunState.WAITING:
-                await queue.enqueue(transaction, [(run.id, attempt)])
+                await queue.enqueue(
+                    transaction,
+                    [(run.id, attempt)],
+                    after_seconds=records.seconds_until_again(run, result.outcome),
+                )
             if written and result.outcome is not AttemptOutcome.INTERRUPTED:
                 await kind.attempt_failed(
                     transaction, run, attempt, result, final=state is RunState.ATTENTION

@@ -99,9 +99,10 @@ def _prepare(plan: dict[str, Any]) -> None:
     if plan["channel"] != _CHANNEL:
         os.dup2(plan["channel"], _CHANNEL)  # inheritable, as dup2 makes it
         os.close(plan["channel"])
-    os.umask(0o077)
     if plan["binds"]:
+        os.umask(0o022)  # the folders made for the mounts must let the hook's uid through
         _make_private_mounts(plan)
+    os.umask(0o077)
     os.chdir(plan["scratch_dir"])
     _limit(plan)
     if plan["uid"] is not None:

@@ -331,7 +331,11 @@ async def test_an_interrupted_attempt_runs_again_at_once_and_uses_up_no_patience
     )
     async with working(database, kind) as (_, watch):
         run_id = await register(database)
+        await watch.count("finished", 2)
+        async with database.reader() as reader:  # the second time it waits a second
+            wait = await reader.raw.fetchval("SELECT due_at > now() FROM runs")
         await watch.count("finished", 3)
+    assert wait
     assert kind.started == [(run_id, 1), (run_id, 2), (run_id, 3)]
     assert kind.failed == []
     assert await state_of(database, run_id) == (RunState.SUCCEEDED, 3)

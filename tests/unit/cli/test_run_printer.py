@@ -95,3 +95,9 @@ async def test_nothing_that_hooks_or_users_write_reaches_the_terminal_as_a_comma
     assert "\x1b" not in text
     assert "\x07" not in text
     assert "[bold]x[/bold]" in text
+
+
+async def test_a_long_message_is_folded_and_not_cut():
+    words = [f"word{number}" for number in range(100)]
+    text = await printed(SlackMessage(channel=None, username=None, icon=None, text=" ".join(words)))
+    assert [word for word in words if f"{word} " not in text] == []

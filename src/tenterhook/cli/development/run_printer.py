@@ -94,7 +94,8 @@ class RunPrinter:
         while True:
             at, event = await self._waiting.get()
             for line in await self._rendered(at, event):
-                self._console.print(line)
+                # A message is folded to the window's width; the lines of a run are left whole, for copying.
+                self._console.print(line, soft_wrap=not isinstance(line, Panel))
             if self._dropped:
                 self._console.print(f"{_INDENT}… {self._dropped} more events than this terminal could show")
                 self._dropped = 0
