@@ -88,7 +88,9 @@ def milliseconds_each(before: Usage, after: Usage, count: int, *, hashing_thread
 
     The hashing threads are told by their appetite: apart from the main thread, the busiest ``hashing_threads``.
     """
-    used = {thread: total - before.api_threads.get(thread, 0.0) for thread, total in after.api_threads.items()}
+    used = {
+        thread: total - before.api_threads.get(thread, 0.0) for thread, total in after.api_threads.items()
+    }
     main = min(used)  # a thread's id is never below its process's
     hashing = sum(sorted((used[thread] for thread in used if thread != main), reverse=True)[:hashing_threads])
     api = sum(used.values())

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from pydantic import SecretStr
 
 from tenterhook.application import initialize
 from tenterhook.database import Database, embedded
@@ -39,6 +40,8 @@ class Prepared:
     settings: Settings
     """They name the database, so that several processes may use it."""
     postmaster: int
+    maintenance_url: SecretStr
+    """The database server's superuser."""
     tenant: ProvisionedTenant
 
 
@@ -50,7 +53,12 @@ async def prepared() -> AsyncIterator[Prepared]:
         server = await embedded.start(data_dir)
         try:
             settings = Settings(data_dir=data_dir, database_url=server.url)
-            yield Prepared(settings=settings, postmaster=server.pid, tenant=await initialize(settings))
+            yield Prepared(
+                settings=settings,
+                postmaster=server.pid,
+                maintenance_url=server.maintenance_url,
+                tenant=await initialize(settings),
+            )
         finally:
             await embedded.stop(server)
 
@@ -92,9 +100,10 @@ async def program(
 @asynccontextmanager
 async def ceiling() -> AsyncIterator[int]:
     """Run the server that only hashes; yields its port."""
-    async with program(
-        sys.executable, str(HERE / "ceiling.py"), environment={}, ready="Listening on"
-    ) as (_pid, line):
+    async with program(sys.executable, str(HERE / "ceiling.py"), environment={}, ready="Listening on") as (
+        _pid,
+        line,
+    ):
         yield int(line.rpartition(":")[2])
 
 

@@ -7,15 +7,21 @@ What it depends on is taken from this environment by links, so that no network i
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import re
 import subprocess
 import sys
 import venv
 from pathlib import Path
 
+import httpx
 import pytest
 
+from tests.acceptance.running_program import running
+
 ROOT = Path(__file__).parents[2]
+EMPTY = {"PATH": "/usr/bin:/bin"}
+"""An environment with nothing set: what the program needs it must bring along."""
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +63,7 @@ def tenterhook(installed, tmp_path):
         done = subprocess.run(
             [str(word) for word in (installed, *arguments)],
             cwd=tmp_path,
-            env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
+            env={**EMPTY, "HOME": str(tmp_path)},
             capture_output=True,
             text=True,
             check=False,
@@ -86,3 +92,24 @@ def test_it_says_its_version(tenterhook):
 
 def test_it_accepts_its_own_defaults(tenterhook):
     tenterhook("check-config")
+
+
+def test_it_serves_and_signs_a_person_up(installed, tenterhook, tmp_path):
+    made = json.loads(tenterhook("init", "--data", tmp_path / "data", "--json"))
+    with running(
+        [installed, "serve", "--data", tmp_path / "data", "--port", "0"],
+        folder=tmp_path,
+        environment={**EMPTY, "HOME": str(tmp_path)},
+    ) as program:
+        url = program.wait_for(r"Listening on (\S+)").group(1)
+        answer = httpx.post(
+            f"{url}/dbconnections/signup",
+            json={
+                "client_id": made["application"]["client_id"],
+                "connection": made["connection"],
+                "email": "ada@example.com",
+                "password": "Correct-Horse-7-Battery",
+            },
+        )
+        assert answer.status_code == httpx.codes.OK, answer.text
+        assert answer.json()["email"] == "ada@example.com"

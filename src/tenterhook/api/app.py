@@ -6,6 +6,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 from fastapi import APIRouter, FastAPI
 
 import tenterhook
@@ -66,4 +70,18 @@ def create_app(settings: Settings) -> FastAPI:
     install_error_handlers(app)
     app.add_middleware(RequestScope)
     app.add_middleware(CrossOrigin)  # added last, so outermost
+    app.openapi = partial(_described, app.openapi)  # type: ignore[method-assign] # FastAPI's documented way
     return app
+
+
+def _described(describe: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Add what our own dependencies ask for, which FastAPI cannot know."""
+    description = describe()
+    schemes = description.setdefault("components", {}).setdefault("securitySchemes", {})
+    schemes["bearer"] = {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "A token of POST /oauth/token for the management API.",
+    }
+    return description

@@ -30,9 +30,20 @@ class ChangeLog:
         self._description = description
 
     async def write(
-        self, transaction: Transaction, *, body: Any, status: int, response: Any, **details: Any
+        self,
+        transaction: Transaction,
+        *,
+        body: Any,
+        status: int,
+        response: Any,
+        user_id: str | None = None,
+        user_name: str | None = None,
+        **details: Any,
     ) -> None:
-        """Write the change: what was sent and answered, secrets masked, and further details."""
+        """Write the change: what was sent and answered, secrets masked, and further details.
+
+        A change of a user names the user, for by that the entry is found when the user is erased.
+        """
         request = self._request
         ip = request.client.host if request.client is not None else None
         user_agent = request.headers.get("user-agent")
@@ -46,6 +57,8 @@ class ChangeLog:
                 client_id=self._token.client_id,
                 ip=ip,
                 user_agent=user_agent,
+                user_id=user_id,
+                user_name=user_name,
                 details={
                     "request": {
                         "auth": {

@@ -97,7 +97,8 @@ async def initialize_data(
         secret = known.client_secret
     if secret is not None:
         profile = Profile(
-            url=expected_server_url(settings),
+            # A server that runs already has recorded its own address.
+            url=known.url if known else expected_server_url(settings),
             tenant=done.tenant,
             domain=done.domain,
             audience=f"{done.public_url}/api/v2/",

@@ -93,6 +93,10 @@ class UnknownConnectionError(NotFoundError):
 
     code = "inexistent_connection"
 
+    def __init__(self) -> None:
+        """Speak as Auth0 does, without a full stop."""
+        super().__init__("The connection does not exist")
+
 
 class UnknownClientError(NotFoundError):
     """The client does not exist."""
@@ -140,11 +144,19 @@ class InvalidTokenError(TenterhookError):
 
     code = "invalid_token"
 
+    def __init__(self, message: str = "Invalid token", /) -> None:
+        """Speak as Auth0 does, without a full stop."""
+        super().__init__(message)
+
 
 class AccessDeniedError(TenterhookError):
     """Unauthorized."""
 
     code = "access_denied"
+
+    def __init__(self, message: str = "Unauthorized", /) -> None:
+        """Speak as Auth0 does, without a full stop."""
+        super().__init__(message)
 
 
 class DirectoryWriteError(TenterhookError):

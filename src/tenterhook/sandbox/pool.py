@@ -112,6 +112,7 @@ class SandboxPool:
     async def __aenter__(self) -> Self:
         """Find out what this host allows; no process is started yet."""
         here = await asyncio.to_thread(spawn.surroundings)
+        await asyncio.to_thread(spawn.check_readable, self._readable_dirs, here)
         files = (self._node.path.resolve(), *(() if self._ca_file is None else (self._ca_file,)))
         self._node = dataclasses.replace(self._node, path=files[0])
         self._surroundings = here

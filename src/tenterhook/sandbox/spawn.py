@@ -30,7 +30,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tenterhook import uids
-from tenterhook.errors import TenterhookError
+from tenterhook.errors import ConfigurationError, TenterhookError
 from tenterhook.sandbox.node_binary import NodeBinary
 
 RUNTIME_DIR = Path(__file__).with_name("runtime")
@@ -121,6 +121,22 @@ def surroundings() -> Surroundings:
         _launch_line(probe, channel=0), stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=30
     )
     return Surroundings.OWN_UID_AND_MOUNTS if done.returncode == 0 else Surroundings.OWN_UID
+
+
+def check_readable(folders: tuple[Path, ...], here: Surroundings) -> None:
+    """Make sure that processes will be able to read the folders; a missing one is made, for what comes into it later.
+
+    Raises:
+        ConfigurationError: a folder is closed to other users, and processes get a uid of their own.
+    """
+    for folder in folders:
+        if not folder.exists():
+            folder.mkdir(parents=True)
+            folder.chmod(0o755)  # whatever the umask
+        if here is not Surroundings.SAME_UID and not folder.stat().st_mode & 0o001:
+            raise ConfigurationError(
+                f"Hooks run under user ids of their own and cannot enter {folder}. Open it with: chmod 755 {folder}"
+            )
 
 
 class PathMap:

@@ -62,12 +62,6 @@ def as_ordinary(home: Path, uid: int, arguments: list[str]) -> subprocess.Comple
     )
 
 
-def owner_of(path: Path) -> int | None:
-    with contextlib.suppress(FileNotFoundError):
-        return path.stat().st_uid
-    return None
-
-
 async def test_server_is_a_number_without_account_groups_or_capabilities(server):
     uid = (server.data_dir / "postgres").stat().st_uid
     with pytest.raises(KeyError):

@@ -76,7 +76,14 @@ async def create_user(
         sent["password"] = MASK
     log = ChangeLog(request=request, token=token, clock=clock, description="Create a User")
     async with database.transaction() as transaction:
-        await log.write(transaction, body=sent, status=201, response=answer, user_id=answer["user_id"])
+        await log.write(
+            transaction,
+            body=sent,
+            status=201,
+            response=answer,
+            user_id=user.id,
+            user_name=user.email or user.username,
+        )
     return JSONResponse(answer, 201)
 
 

@@ -306,7 +306,7 @@ async def _prepare_database(layout: Layout, passwords: dict[str, str]) -> str:
         try:
             await cluster.ensure_database(connection, passwords[OWNER])
             version: str = await connection.fetchval("SHOW server_version")
-            return version.split()[0]
+            return version.split(maxsplit=1)[0]
         finally:
             await connection.close()
     except asyncpg.InvalidAuthorizationSpecificationError as error:

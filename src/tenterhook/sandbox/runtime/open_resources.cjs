@@ -14,6 +14,9 @@ const { ours } = require('./errors.cjs');
 const { abandonCalls, holdsOpen, ownedSockets, reportOpenCalls } = require('./outgoing_calls.cjs');
 
 const { setImmediate, setTimeout, clearTimeout } = globalThis;
+const probe = setTimeout(() => {}, 0);
+const unref = Function.prototype.call.bind(probe.unref);
+clearTimeout(probe);
 
 const HANDLES = [
   'TCPWRAP', 'PIPEWRAP', 'UDPWRAP', 'PROCESSWRAP', 'TCPSERVERWRAP', 'PIPESERVERWRAP', 'WORKER', 'MESSAGEPORT',
@@ -90,7 +93,8 @@ function look(run) {
       return;
     }
   }
-  setTimeout(look, POLL_MS, run);
+  // unref'd, or the process would never be quiet; our socket keeps it alive.
+  unref(setTimeout(look, POLL_MS, run));
 }
 
 function forget(run) {
