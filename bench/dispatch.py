@@ -23,14 +23,14 @@ from typing import Any
 
 import asyncpg
 import uvloop
-from harness import machine
-from harness.servers import NO_OP_HOOK, Prepared, load, prepared
-from harness.statistics_of import percentile, spread
 from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
 from pgqueuer.adapters.persistence.queries import Queries
 from pgqueuer.core.qm import QueueManager
 from pgqueuer.domain.models import Job
 
+from harness import machine
+from harness.servers import NO_OP_HOOK, Prepared, load, prepared
+from harness.statistics_of import percentile, spread
 from tenterhook.application import Application, open_application
 from tenterhook.cli.listening import bind, serving
 from tenterhook.cli.structured_logging import configure_logging

@@ -5,7 +5,10 @@
 API and worker run as processes of their own (``tenterhook api``, ``tenterhook worker``) on an embedded database, so
 that what each part costs can be read from /proc. In each round every variant has its turn, in an order that changes
 from round to round, and ratios are taken within the round: what else the machine does then meets all of them alike.
-Prints JSON.
+
+``of_the_ceiling`` compares the rates. ``of_the_ceiling_by_cpu`` compares the processor time that one sign-up takes, all
+processes and the runs to their end: the share that a saturated machine would leave. It hardly depends on who else is
+busy; where the two differ much, the machine was. Prints JSON.
 """
 
 from __future__ import annotations
@@ -20,24 +23,24 @@ from collections import defaultdict
 from typing import Any
 
 import uvloop
+
 from harness import cpu, machine
 from harness.servers import NO_OP_HOOK, SLEEPING_HOOK, Product, ceiling, load, prepared, product
 from harness.statistics_of import percentile, spread
 
-CONNECTIONS = (1, 8, 32)
+SIGN_UPS = {1: 40, 8: 120, 32: 160}
+"""How many in a turn, by connections."""
+CONNECTIONS = tuple(SIGN_UPS)
 CEILING, NO_HOOK, NO_OP, SLEEPING = "ceiling", "no_hook", "no_op_hook", "hook_that_sleeps_2_s"
-_WARM_UP = 40
-
-
-def _sign_ups(connections: int, *, long: bool) -> int:
-    return (60 if connections == 1 else 240) * (3 if long else 1)
+_WARM_UP = 120
 
 
 class Bench:
     """The turns, and what they showed."""
 
-    def __init__(self, server: Product, ceiling_port: int, hooks: dict[str, str]) -> None:
+    def __init__(self, server: Product, ceiling_pid: int, ceiling_port: int, hooks: dict[str, str]) -> None:
         self._server = server
+        self._ceiling_pid = ceiling_pid
         self._ceiling_port = ceiling_port
         self._hooks = hooks
         self._turns = 0
@@ -57,7 +60,11 @@ class Bench:
             "prefix": f"turn-{self._turns}",
         }
         if variant == CEILING:
+            begun = cpu.of_process(self._ceiling_pid)
             result = await load(self._ceiling_port, **asked)
+            if keep:
+                used = cpu.of_process(self._ceiling_pid) - begun
+                self.costs[key].append({"total": used * 1000 / count})
         else:
             await server.enable(self._hooks.get(variant), list(self._hooks.values()))
             before = self._usage()
@@ -81,6 +88,7 @@ class Bench:
         # The runs' own work in PostgreSQL goes on after the last answer; it is counted to its end.
         until_settled = cpu.milliseconds_each(before, after, count, hashing_threads=threads)
         cost |= {f"{part}_until_settled": until_settled[part] for part in ("postgresql", "worker", "node")}
+        cost["total"] = sum(until_settled[part] for part in ("api", "postgresql", "worker", "node"))
         self.costs[key].append(cost)
 
     def _usage(self) -> cpu.Usage:
@@ -99,12 +107,20 @@ class Bench:
                     "p99": round(percentile(latencies, 0.99) * 1000, 1),
                 },
             }
+            costs = self.costs[key]
+            entry["cpu_ms_per_sign_up"] = {
+                name: round(statistics.median(cost[name] for cost in costs), 2) for name in costs[0]
+            }
             if variant != CEILING:
                 entry["of_the_ceiling"] = self._ratio(key, (CEILING, connections))
-                costs = self.costs[key]
-                entry["cpu_ms_per_sign_up"] = {
-                    name: round(statistics.median(cost[name] for cost in costs), 2) for name in costs[0]
-                }
+                entry["of_the_ceiling_by_cpu"] = spread(
+                    [
+                        ceilings["total"] / mine["total"]
+                        for mine, ceilings in zip(
+                            self.costs[key], self.costs[(CEILING, connections)], strict=True
+                        )
+                    ]
+                )
                 entry["runs_open_at_last_answer"] = spread(self.unfinished[key], 0)
             shown.setdefault(f"{connections} connections", {})[variant] = entry
         most = max(CONNECTIONS)
@@ -117,14 +133,14 @@ class Bench:
 
 
 async def _measure(rounds: int, *, long: bool) -> dict[str, Any]:
-    async with prepared() as base, product(base) as server, ceiling() as ceiling_port:
+    async with prepared() as base, product(base) as server, ceiling() as (ceiling_pid, ceiling_port):
         hooks = {
             NO_OP: await server.create_hook("no-op", NO_OP_HOOK),
             SLEEPING: await server.create_hook("sleeping", SLEEPING_HOOK),
         }
-        bench = Bench(server, ceiling_port, hooks)
+        bench = Bench(server, ceiling_pid, ceiling_port, hooks)
         for variant in (CEILING, NO_HOOK, NO_OP, SLEEPING):
-            await bench.turn(variant, 8, _WARM_UP, keep=False)
+            await bench.turn(variant, max(CONNECTIONS), _WARM_UP, keep=False)
         for number in range(rounds):
             for connections in CONNECTIONS:
                 variants = [CEILING, NO_HOOK, NO_OP]
@@ -134,7 +150,7 @@ async def _measure(rounds: int, *, long: bool) -> dict[str, Any]:
                     variants.reverse()
                 for variant in variants:
                     print(f"round {number + 1}: {connections} {variant}", file=sys.stderr)
-                    await bench.turn(variant, connections, _sign_ups(connections, long=long))
+                    await bench.turn(variant, connections, SIGN_UPS[connections] * (3 if long else 1))
         return bench.report()
 
 

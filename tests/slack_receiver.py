@@ -8,7 +8,7 @@ import ssl
 import threading
 import urllib.parse
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 
 class SlackReceiver:
@@ -29,7 +29,7 @@ class SlackReceiver:
     def url(self) -> str:
         return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}/services/T000/B000/XXXX"
 
-    def __enter__(self) -> SlackReceiver:
+    def __enter__(self) -> Self:
         self._thread.start()
         asyncio.run_coroutine_threadsafe(self._open(), self._loop).result(30)
         return self

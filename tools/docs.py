@@ -10,10 +10,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import extensibility_points
-
 import cli_page
 import errors_page
+import extensibility_points
 import settings_page
 
 REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"

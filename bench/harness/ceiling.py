@@ -23,6 +23,7 @@ class HashOnly:
         self._hasher = hasher
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        del scope  # one path, one method
         body, more = b"", True
         while more:
             message = await receive()

@@ -98,8 +98,8 @@ async def program(
 
 
 @asynccontextmanager
-async def ceiling() -> AsyncIterator[int]:
-    """Run the server that only hashes; yields its port."""
+async def ceiling() -> AsyncIterator[tuple[int, int]]:
+    """Run the server that only hashes; yields its process id and its port."""
     async with program(sys.executable, str(HERE / "ceiling.py"), environment={}, ready="Listening on") as (
         _pid,
         line,

@@ -70,18 +70,20 @@ class Program:
 
 
 @contextlib.asynccontextmanager
-async def running(*arguments: str, env: Mapping[str, str]) -> AsyncIterator[Program]:
+async def running(
+    *arguments: str, env: Mapping[str, str], program: str = TENTERHOOK
+) -> AsyncIterator[Program]:
     """Run a command inside the block."""
     process = await asyncio.create_subprocess_exec(
-        TENTERHOOK,
+        program,
         *arguments,
         env=dict(env),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    program = Program(process)
+    started = Program(process)
     try:
-        yield program
+        yield started
     finally:
-        await program.stop()
+        await started.stop()

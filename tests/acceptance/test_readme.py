@@ -1,75 +1,61 @@
-"""The README's commands, pasted as they stand, do what it says."""
+"""The README's first hook: its commands, pasted as they stand, do what it says."""
 
 from __future__ import annotations
 
-import os
+import asyncio
 import re
-import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
-import pytest
+from tests.acceptance.program import environment, running
+from tests.registry.fixture import npm_registry
 
-from tests.acceptance.running_program import running
-from tests.registry.fixture import npm_registry  # noqa: F401 - a fixture: asked for by its name
+__all__ = ["npm_registry"]
 
-ROOT = Path(__file__).parents[2]
+README = Path(__file__).parents[2] / "README.md"
 
 
 def _blocks(title: str) -> list[str]:
-    section = (ROOT / "README.md").read_text().partition(f"## {title}\n")[2].partition("\n## ")[0]
+    section = README.read_text().partition(f"## {title}\n")[2].partition("\n## ")[0]
     return re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
 
 
-@pytest.fixture
-def folder(tmp_path) -> Path:
-    """Return a folder that has ``.venv``, as a clone has after ``make start``."""
-    (tmp_path / ".venv").symlink_to(Path(sys.prefix))
-    return tmp_path
-
-
-def _paste(block: str, folder: Path) -> str:
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", block], cwd=folder, capture_output=True, text=True, check=False
+async def _paste(block: str, folder: Path, env: Mapping[str, str]) -> str:
+    shell = await asyncio.create_subprocess_exec(
+        *("sh", "-eu", "-c", block),
+        cwd=folder,
+        env=dict(env),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    printed, _ = await shell.communicate()
+    assert shell.returncode == 0, printed.decode()
+    return printed.decode()
 
 
-def test_the_first_hook(folder, npm_registry):  # noqa: F811 - the fixture imported above
-    """`make start` is the command here without the set-up that has been done for these tests."""
+async def test_the_first_hook(tmp_path, npm_registry):
+    # A folder that has .venv, as a clone has after `make start`.
+    (tmp_path / ".venv").symlink_to(Path(sys.prefix))
+    env = environment(
+        TENTERHOOK_DATA_DIR=str(tmp_path / ".tenterhook"),
+        npm_config_registry=npm_registry.url,
+        npm_config_cache=str(tmp_path / "npm-cache"),
+    )
     save, look = _blocks("Your first hook")
-    with running(
-        [".venv/bin/tenterhook", "start", "--port", "0"],
-        folder=folder,
-        environment={**os.environ, "npm_config_registry": npm_registry.url},
-    ) as program:
-        sign_up = program.wait_for(r"^curl .*$").group()
-        program.wait_for("Runs appear")
+    async with running("start", "--port", "0", env=env) as program:
+        sign_up = (await program.line(r"^curl .*"))[0]
+        await program.line(r"Runs appear")
 
-        _paste(sign_up, folder)
-        program.wait_for(r"New User: ada-\d+@example.com")
-        program.wait_for("the run succeeded")
+        await _paste(sign_up, tmp_path, env)
+        await program.line(r"New User: ada-\d+@example.com")
+        await program.line(r"the run succeeded")
 
-        assert "Welcome user1@foo.com hello" in _paste(save, folder)
-        _paste(sign_up, folder)
-        program.wait_for(r"Welcome ada-\d+@example.com hello")
+        assert "Welcome user1@foo.com hello" in await _paste(save, tmp_path, env)
+        await _paste(sign_up, tmp_path, env)
+        await program.line(r"Welcome ada-\d+@example.com hello")
+        await program.line(r"the run succeeded")
 
-        program.wait_for(r"(?s)the run succeeded.*the run succeeded")
-        assert len(re.findall("succeeded", _paste(look, folder))) >= 2
-
-
-def test_a_taken_port_is_an_error_that_names_the_setting(folder):
-    with running([".venv/bin/tenterhook", "start", "--port", "0"], folder=folder) as program:
-        port = program.wait_for(r"Server +http://127.0.0.1:(\d+)").group(1)
-        second = subprocess.run(
-            [".venv/bin/tenterhook", "start", "--data", folder / "other"],
-            cwd=folder,
-            env={**os.environ, "TENTERHOOK_PORT": port},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    assert second.returncode != 0
-    assert "TENTERHOOK_PORT" in second.stderr
-    assert "Traceback" not in second.stderr
+        seen = await _paste(look, tmp_path, env)
+        assert len(re.findall(r"succeeded +welcome|succeeded +slack-new-user", seen)) == 2, seen
+        assert "signed up" in seen

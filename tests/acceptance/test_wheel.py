@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.acceptance.running_program import running
+from tests.acceptance.program import running
 
 ROOT = Path(__file__).parents[2]
 EMPTY = {"PATH": "/usr/bin:/bin"}
@@ -94,22 +94,21 @@ def test_it_accepts_its_own_defaults(tenterhook):
     tenterhook("check-config")
 
 
-def test_it_serves_and_signs_a_person_up(installed, tenterhook, tmp_path):
+async def test_it_serves_and_signs_a_person_up(installed, tenterhook, tmp_path):
     made = json.loads(tenterhook("init", "--data", tmp_path / "data", "--json"))
-    with running(
-        [installed, "serve", "--data", tmp_path / "data", "--port", "0"],
-        folder=tmp_path,
-        environment={**EMPTY, "HOME": str(tmp_path)},
-    ) as program:
-        url = program.wait_for(r"Listening on (\S+)").group(1)
-        answer = httpx.post(
-            f"{url}/dbconnections/signup",
-            json={
-                "client_id": made["application"]["client_id"],
-                "connection": made["connection"],
-                "email": "ada@example.com",
-                "password": "Correct-Horse-7-Battery",
-            },
-        )
-        assert answer.status_code == httpx.codes.OK, answer.text
-        assert answer.json()["email"] == "ada@example.com"
+    arguments = ("serve", "--data", str(tmp_path / "data"), "--port", "0")
+    async with running(*arguments, env={**EMPTY, "HOME": str(tmp_path)}, program=str(installed)) as program:
+        url = (await program.line(r"Listening on (\S+)"))[1]
+        async with httpx.AsyncClient(base_url=url) as client:
+            answer = await client.post(
+                "/dbconnections/signup",
+                json={
+                    "client_id": made["application"]["client_id"],
+                    "connection": made["connection"],
+                    "email": "ada@example.com",
+                    "password": "Correct-Horse-7-Battery",
+                },
+            )
+    assert answer.status_code == httpx.codes.OK, answer.text
+    assert answer.json()["email"] == "ada@example.com"
+    assert program.process.returncode == 0, program.output

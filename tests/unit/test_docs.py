@@ -164,13 +164,18 @@ def _command_position(words: list[str]) -> int:
 
 @every_page
 def test_files_that_a_page_names_exist(page):
-    """A word in code quotes that ends like one of our files must be one, from the root or from the package."""
+    """What ends like one of our files must be one: from the root, the package, or, a bare name, anywhere in it."""
     named = set(re.findall(r"`([\w./-]+(?:\.(?:py|cjs|js|md|sh|toml|lock)|/))`", page.read_text()))
-    bases = (ROOT, SOURCE, page.parent)
     made_later = {"dist/", ".venv/"}
-    assert (
-        sorted(name for name in named - made_later if not any((base / name).exists() for base in bases)) == []
-    )
+    assert sorted(name for name in named - made_later if not _exists(name, page)) == []
+
+
+def _exists(name: str, page: Path) -> bool:
+    """Say whether a name is a file or a folder with something in it: git keeps no empty folders."""
+    paths = [base / name for base in (ROOT, SOURCE, page.parent)]
+    if "/" not in name:
+        paths += SOURCE.rglob(name)
+    return any(path.is_file() or (path.is_dir() and any(path.iterdir())) for path in paths)
 
 
 def test_the_architecture_shows_every_room():

@@ -64,9 +64,14 @@ def _lines_with(pattern: re.Pattern[str], *, in_locks: bool) -> list[str]:
         f"{path.relative_to(ROOT)}:{number}: {line.strip()[:120]}"
         for path in _files()
         if in_locks or path.name not in LOCK_FILES
-        for number, line in enumerate(path.read_text().splitlines(), 1)
+        for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1)
         if pattern.search(line)
     ]
+
+
+def test_every_file_is_text():
+    """Built things, archives and pictures of other people's making do not belong into the repository."""
+    assert [path.relative_to(ROOT).as_posix() for path in _files() if b"\0" in path.read_bytes()[:4096]] == []
 
 
 def test_no_file_names_a_package_registry():

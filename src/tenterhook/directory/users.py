@@ -7,7 +7,6 @@ table of their own, which only ``password_of`` reads: no value here can carry on
 
 from __future__ import annotations
 
-import json
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from typing import Any
 import asyncpg
 from sqlalchemy import ColumnElement, Row, and_, delete, func, select
 
-from tenterhook.database import Reader, Transaction
+from tenterhook.database import Reader, Transaction, jsonb_text
 from tenterhook.directory.errors import (
     DirectoryWriteError,
     UnknownConnectionError,
@@ -147,8 +146,8 @@ async def insert(transaction: Transaction, new_user: NewUser, password_hash: str
             new_user.nickname,
             new_user.picture,
             new_user.blocked,
-            json.dumps(new_user.user_metadata),
-            json.dumps(new_user.app_metadata),
+            jsonb_text(new_user.user_metadata),
+            jsonb_text(new_user.app_metadata),
             password_hash,
         )
     except asyncpg.UniqueViolationError as error:

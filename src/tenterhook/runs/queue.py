@@ -149,7 +149,11 @@ class QueueLoop:
             await asyncio.wait(self._open)
 
     async def _run_connected(self, stopping: asyncio.Event) -> None:
-        connection = await self._database.dedicated_connection(synchronous_commit="off")
+        # Claiming takes longer to plan (0.6 ms) than to do (0.3 ms), and its one plan suits an empty table and a full
+        # one. The server makes it anew whenever the table has been analyzed.
+        connection = await self._database.dedicated_connection(
+            synchronous_commit="off", plan_cache_mode="force_generic_plan"
+        )
         lost = asyncio.Event()
         manager = QueueManager(_queries(connection), channel=QUEUE_NAMES.channel)
 

@@ -11,7 +11,7 @@ surrogates and NUL (PostgreSQL takes neither); everything here is the hook's wor
 from __future__ import annotations
 
 import dataclasses
-import datetime
+import datetime as dt
 import enum
 from collections.abc import Mapping
 from typing import Protocol
@@ -157,10 +157,10 @@ class Execution:
     """Remarks for the reader: ``cb`` called twice, settled by force, …"""
     limit: LimitHit | None
     """The limit that ended it, if one did."""
-    started_at: datetime.datetime | None
+    started_at: dt.datetime | None
     """Just before the module's first line; None when it never came so far."""
-    called_back_at: datetime.datetime | None
-    settled_at: datetime.datetime
+    called_back_at: dt.datetime | None
+    settled_at: dt.datetime
     milliseconds_to_start: float | None
     """From ``run()`` to the start: waiting line and cold start included."""
     milliseconds_to_callback: float | None
@@ -179,7 +179,7 @@ class Execution:
 class Observer(Protocol):
     """Who wants to see a run while it happens; called on the event loop, must not block or raise."""
 
-    def on_started(self, at: datetime.datetime) -> None:
+    def on_started(self, at: dt.datetime) -> None:
         """The module's first line is about to run."""
         ...
 

@@ -10,7 +10,7 @@ idempotent; the first end stands.
 from __future__ import annotations
 
 import asyncio
-import datetime
+import datetime as dt
 
 from tenterhook.clock import Clock
 from tenterhook.sandbox.execution import (
@@ -58,8 +58,8 @@ class OpenRun:
         self._observer = observer
         self._clock = clock
         self._asked_at = clock.monotonic_seconds()
-        self._started: tuple[datetime.datetime, float] | None = None
-        self._called_back: tuple[datetime.datetime, float] | None = None
+        self._started: tuple[dt.datetime, float] | None = None
+        self._called_back: tuple[dt.datetime, float] | None = None
         self._verdict: Verdict | None = None
         self._late_error: HookError | None = None
         self._could_not_start: HookError | None = None
@@ -91,7 +91,8 @@ class OpenRun:
         """Keep a console line; False where there is no room (the runtime would not have sent it)."""
         if self._console_room <= -_LINE_OVERHEAD_BYTES:
             return False
-        text = fields.text("text", longest=max(0, self._console_room))
+        room = max(0, self._console_room)
+        text = fields.text("text", longest=room).encode()[:room].decode(errors="ignore")
         self._console_room -= len(text.encode()) + _LINE_OVERHEAD_BYTES
         line = ConsoleLine(
             offset_ms=fields.number("offset_ms"),

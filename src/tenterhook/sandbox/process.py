@@ -27,7 +27,7 @@ from tenterhook.sandbox import limits as limit_hits
 from tenterhook.sandbox.execution import ErrorCode, HookError, Outcome
 from tenterhook.sandbox.limits import LimitHit
 from tenterhook.sandbox.open_run import OpenRun
-from tenterhook.sandbox.protocol import FrameDecoder, Fields, ProtocolViolation, encode
+from tenterhook.sandbox.protocol import Fields, FrameDecoder, ProtocolViolation, encode
 from tenterhook.sandbox.spawn import Child, PathMap, SandboxUnavailableError
 from tenterhook.sandbox.storage import StorageConflictError
 
@@ -283,7 +283,9 @@ class NodeProcess(asyncio.Protocol):
             if self._useless_frames > _MAX_USELESS_FRAMES:
                 raise ProtocolViolation("a flood of frames without use")
 
-    def _deliver(self, kind: str, number: int, run: OpenRun, fields: Fields) -> bool:
+    def _deliver(  # noqa: C901, PLR0911, PLR0912 - one branch for each message of the protocol
+        self, kind: str, number: int, run: OpenRun, fields: Fields
+    ) -> bool:
         """Hand a message to its run; False if it was of no use."""
         match kind:
             case "started":
@@ -356,7 +358,7 @@ class NodeProcess(asyncio.Protocol):
             self.kill(f"it broke the protocol: {violation}")
         finally:
             run.questions -= 1
-            if len(answer) == 2:  # noqa: PLR2004 - nothing was added: the storage itself failed
+            if len(answer) == 2:
                 answer["error"] = "The storage cannot be reached."
             self._send(answer)
 
@@ -409,7 +411,7 @@ class NodeProcess(asyncio.Protocol):
         limit = limit_hits.memory(self._memory_bytes) if memory else None
         why = self._why or _describe_exit(status, limit)
         for run in runs:
-            if run.overdue is not None and (len(started) == 1 or run.called_back):
+            if run.overdue is not None and len(started) == 1:
                 self._finish_overdue(run, run.overdue)
                 continue
             by_fault = run.started and self._why not in _INNOCENT_ENDS

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
@@ -102,8 +101,8 @@ class Fields:
     def number(self, name: str) -> float:
         """Return a finite number that is not negative."""
         value = self.message.get(name)
-        if type(value) not in {int, float} or not math.isfinite(value) or not 0 <= value <= _MAX_NUMBER:
-            raise ProtocolViolation(f"{name} is no number")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _MAX_NUMBER:
+            raise ProtocolViolation(f"{name} is no number")  # NaN compares with nothing, so it ends here too
         return float(value)
 
     def number_or_none(self, name: str) -> float | None:

@@ -157,6 +157,7 @@ class PathMap:
         Raises:
             ValueError: it lies under none of the readable folders.
         """
+        path = Path(os.path.normpath(path))  # no ".." may lead out
         for folder, target in self._inside.items():
             if path.is_relative_to(folder):
                 rest = path.relative_to(folder).as_posix()

@@ -9,7 +9,6 @@ Only this package touches ``tenant_logs``. Callers never put a password or a sec
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Row, and_, delete, func, or_, select
 
-from tenterhook.database import Reader, Transaction
+from tenterhook.database import Reader, Transaction, jsonb_text
 from tenterhook.ids import USER_ID_PREFIX, ConnectionId, LogId, TenantId, new_log_id
 from tenterhook.tenant_log.tables import tenant_logs
 
@@ -114,7 +113,7 @@ async def write(transaction: Transaction, event: LogEvent) -> LogId:
         event.user_name,
         event.strategy,
         event.strategy_type,
-        json.dumps(event.details),
+        jsonb_text(event.details),
     )
     return log_id
 

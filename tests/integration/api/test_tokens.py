@@ -12,6 +12,7 @@ from joserfc import jwt
 from joserfc.jwk import KeySet, RSAKey
 
 from tenterhook.api.authorization import MANAGEMENT_SCOPES
+from tenterhook.directory import tenants
 from tests.factories import make_client, make_tenant
 
 from .conftest import HOST, PUBLIC_URL, House
@@ -249,3 +250,16 @@ async def test_a_rotated_key_signs_and_the_old_one_still_verifies(house: House) 
     assert len(keys) == 2
     for headers in (before, after):
         assert (await get_users(house, headers["Authorization"])).status_code == 200
+
+
+async def test_a_new_public_url_ends_the_old_tokens_and_keeps_the_grants(house: House) -> None:
+    before = await house.bearer()
+    async with house.database.transaction() as transaction:
+        moved = await tenants.set_address(
+            transaction, house.tenant, domain="new.localhost", public_url="https://new.localhost:8443/"
+        )
+    house.app.state.tenants._read_at = float("-inf")
+    assert (await get_users(house, before["Authorization"])).json()["message"] == "Invalid token"
+    after = await house.bearer(audience=moved.management_audience)
+    assert moved.management_audience == "https://new.localhost:8443/api/v2/"
+    assert (await get_users(house, after["Authorization"])).status_code == 200

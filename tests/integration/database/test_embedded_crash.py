@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -176,7 +177,7 @@ async def test_stale_pid_file_that_names_a_stranger_does_not_stop_the_start(tmp_
     committed = await owner.killed()
     uid = (tmp_path / "postgres").stat().st_uid
     as_server = {"user": uid, "group": uid, "extra_groups": []} if os.geteuid() == 0 else {}
-    stranger = await asyncio.create_subprocess_exec("/bin/sleep", "600", **as_server)
+    stranger = subprocess.Popen(["/bin/sleep", "600"], **as_server)  # uvloop's own cannot change the user
     try:
         pid_file = tmp_path / "postgres" / "postmaster.pid"
         pid_file.write_text(f"{stranger.pid}\n" + pid_file.read_text().partition("\n")[2])
@@ -185,10 +186,10 @@ async def test_stale_pid_file_that_names_a_stranger_does_not_stop_the_start(tmp_
             assert await rows(server) >= set(committed)
         finally:
             await embedded.stop(server)
-        assert stranger.returncode is None
+        assert stranger.poll() is None
     finally:
         stranger.kill()
-        await stranger.wait()
+        stranger.wait()
 
 
 async def test_half_made_database_is_made_again(tmp_path):

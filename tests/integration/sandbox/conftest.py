@@ -68,11 +68,13 @@ class Sink:
 @pytest.fixture
 async def sink() -> AsyncIterator[Sink]:
     made = Sink(port=0, seen=[], arrived=asyncio.Event())
-    writers: set[asyncio.StreamWriter] = set()
+    handlers: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writers.add(writer)
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+        task = asyncio.current_task()
+        assert task is not None
+        handlers.add(task)
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
                 method, path, _ = head.split(" ", 2)
@@ -105,11 +107,9 @@ async def sink() -> AsyncIterator[Sink]:
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     made.port = server.sockets[0].getsockname()[1]
-    tasks = asyncio.all_tasks()
     yield made
     server.close()
-    for writer in writers:
-        writer.close()
-    for task in asyncio.all_tasks() - tasks:
+    for task in handlers:
         task.cancel()
-    await asyncio.sleep(0)
+    await asyncio.gather(*handlers, return_exceptions=True)
+    await server.wait_closed()

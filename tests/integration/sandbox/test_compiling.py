@@ -17,7 +17,7 @@ MESSAGE = "Unable to compile the extensibility code as javascript"
         ("\n\n  let x = = 1;", "my-hook.js:3:11: SyntaxError: Unexpected token '='"),
         (
             "function (user, context, callback) {}",
-            "my-hook.js:1:10: SyntaxError: Function statements require a function name",
+            "my-hook.js:1:1: SyntaxError: Function statements require a function name",
         ),
         ("\nthrow new RangeError('at load')", "my-hook.js:2:7: RangeError: at load"),
         ("throw 'text'", "Error: text"),

@@ -4,6 +4,7 @@
 const { Console } = require('node:console');
 const { Writable } = require('node:stream');
 const { format } = require('node:util');
+const { authorsStack } = require('./errors.cjs');
 const { current } = require('./run.cjs');
 
 const PLAIN = ['log', 'info', 'warn', 'error', 'debug'];
@@ -16,7 +17,17 @@ const OTHERS = [
 function consoleOf(run) {
   if (run.grouped === null) {
     let level = 'log';
-    const sink = { write: (text) => run.print(level, text.endsWith('\n') ? text.slice(0, -1) : text), on() {}, once() {}, removeListener() {}, listenerCount: () => 1 };
+    const sink = {
+      write(text) {
+        const line = text.endsWith('\n') ? text.slice(0, -1) : text;
+        run.print(level, level === 'trace' ? authorsStack(line) : line);
+      },
+      // Console guards its writes with an error listener; there is nothing to listen for.
+      on() {},
+      once() {},
+      removeListener() {},
+      listenerCount: () => 1,
+    };
     const own = new Console({ stdout: sink, stderr: sink, colorMode: false });
     run.grouped = (name, values) => {
       level = name;

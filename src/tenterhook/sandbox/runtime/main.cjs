@@ -14,14 +14,16 @@ const { makeWebtask, receiveAnswer } = require('./webtask.cjs');
 const isPromise = require('node:util').types.isPromise;
 const then = Function.prototype.call.bind(Promise.prototype.then);
 
-/** key → exported function; the host decides what is kept. */
+/** key → script and, once it could be loaded, key → exported function; the host decides what is kept. */
+const scripts = new Map();
 const functions = new Map();
 
 /** The function of a script, or undefined when the script cannot be loaded (the host is told). */
 function functionOf(run, message) {
   if (functions.has(message.key)) return functions.get(message.key);
+  if (message.script !== undefined) scripts.set(message.key, message.script);
   try {
-    const loaded = load(message.script);
+    const loaded = load(scripts.get(message.key));
     functions.set(message.key, loaded);
     return loaded;
   } catch (error) {
@@ -59,7 +61,10 @@ const receivers = {
     run.returned = true;
     if (!run.settled) resources.watch(run);
   },
-  forget: (message) => functions.delete(message.key),
+  forget(message) {
+    scripts.delete(message.key);
+    functions.delete(message.key);
+  },
   abandon(message) {
     const run = runs.get(message.run);
     if (run !== undefined) resources.abandon(run);

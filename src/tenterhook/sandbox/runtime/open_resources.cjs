@@ -18,10 +18,10 @@ const probe = setTimeout(() => {}, 0);
 const unref = Function.prototype.call.bind(probe.unref);
 clearTimeout(probe);
 
-const HANDLES = [
+const HANDLES = new Set([
   'TCPWRAP', 'PIPEWRAP', 'UDPWRAP', 'PROCESSWRAP', 'TCPSERVERWRAP', 'PIPESERVERWRAP', 'WORKER', 'MESSAGEPORT',
   'STATWATCHER', 'FSEVENTWRAP',
-];
+]);
 const REQUESTS = [
   'FSREQCALLBACK', 'FSREQPROMISE', 'FILEHANDLECLOSEREQ', 'GETADDRINFOREQWRAP', 'GETNAMEINFOREQWRAP', 'QUERYWRAP',
   'TCPCONNECTWRAP', 'PIPECONNECTWRAP', 'UDPSENDWRAP', 'WRITEWRAP', 'SHUTDOWNWRAP', 'BLOBREADER',
@@ -113,7 +113,7 @@ function abandon(run) {
   abandonCalls(run);
   for (const { resource, type } of run.open.values()) {
     if (type === 'Timeout' || type === 'Immediate') clearTimeout(resource);
-    else if (HANDLES.includes(type) && typeof resource.close === 'function' && !ownedSockets.has(resource)) {
+    else if (HANDLES.has(type) && typeof resource.close === 'function' && !ownedSockets.has(resource)) {
       resource.close();
     }
   }
@@ -129,7 +129,9 @@ function install() {
       if (run === undefined || run.settled) return;
       if (!COUNTED.has(type) && !isCryptoJob(type)) return;
       if (CONNECTS.has(type)) run.connections += 1;
-      run.open.set(id, { resource, type, moved: null, movedAt: 0 });
+      // An HTTP agent that hands a socket on announces it again, wrapped in an object of its own.
+      const native = HANDLES.has(type) && resource.hasRef === undefined ? (resource.handle ?? resource) : resource;
+      run.open.set(id, { resource: native, type, moved: null, movedAt: 0 });
       owners.set(id, run);
     },
     destroy(id) {
