@@ -101,10 +101,10 @@ async def program(
 async def ceiling() -> AsyncIterator[tuple[int, int]]:
     """Run the server that only hashes; yields its process id and its port."""
     async with program(sys.executable, str(HERE / "ceiling.py"), environment={}, ready="Listening on") as (
-        _pid,
+        pid,
         line,
     ):
-        yield int(line.rpartition(":")[2])
+        yield pid, int(line.rpartition(":")[2])
 
 
 @dataclass(kw_only=True)

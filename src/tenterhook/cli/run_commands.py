@@ -107,8 +107,16 @@ async def list_runs(
         say("There are no such runs." if state or hook else "There are no runs yet.")
         return
     table = Table(box=None, pad_edge=False)
-    for title in ("RUN", "STATE", "HOOK", "USER", "ATTEMPTS", "OCCURRED"):
-        table.add_column(title, no_wrap=True)
+    # Whole, however narrow the terminal: an id is of use only in full, to be given to `runs show`.
+    for title, least in (
+        ("RUN", 26),
+        ("STATE", 9),
+        ("HOOK", 8),
+        ("USER", 30),
+        ("ATTEMPTS", 8),
+        ("OCCURRED", 24),
+    ):
+        table.add_column(title, no_wrap=True, min_width=least)
     for item in items:
         table.add_row(
             *(

@@ -20,6 +20,8 @@ import asyncpg
 from pydantic import SecretStr
 from sqlalchemy import CursorResult, Executable, Row
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from tenterhook.errors import ConfigurationError, TenterhookError
@@ -33,6 +35,19 @@ class DatabaseUnavailableError(TenterhookError):
     """The database cannot be reached; nothing was changed. Try again shortly."""
 
     code = "database_unavailable"
+
+
+UNAVAILABLE = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.InsufficientResourcesError,  # no room on its disk, no more connections
+    asyncpg.ConnectionDoesNotExistError,
+)
+"""What a lost, starting, stopping or full database raises; a closed connection's InterfaceError counts as well."""
 
 
 class Reader:
@@ -103,17 +118,28 @@ class Database:
 
     @asynccontextmanager
     async def _borrow(self) -> AsyncIterator[tuple[AsyncConnection, asyncpg.Connection[asyncpg.Record]]]:
-        async with self._engine.connect() as connection:
-            proxied = await connection.get_raw_connection()
-            raw = proxied.driver_connection
-            if raw is None:
-                raise DatabaseUnavailableError
-            try:
-                yield connection, raw
-            finally:
-                # The pool learns of a death only from its own statements; ours bypass it.
-                if raw.is_closed():
-                    await connection.invalidate()
+        raw: asyncpg.Connection[asyncpg.Record] | None = None
+        try:
+            async with self._engine.connect() as connection:
+                raw = (await connection.get_raw_connection()).driver_connection
+                if raw is None:
+                    raise DatabaseUnavailableError
+                try:
+                    yield connection, raw
+                finally:
+                    # The pool learns of a death only from its own statements; ours bypass it.
+                    if raw.is_closed():
+                        await connection.invalidate()
+        except UNAVAILABLE as error:
+            raise DatabaseUnavailableError from error
+        except asyncpg.InterfaceError as error:
+            if raw is not None and raw.is_closed():
+                raise DatabaseUnavailableError from error
+            raise
+        except SQLAlchemyError as error:
+            if _is_unavailability(error):
+                raise DatabaseUnavailableError from error
+            raise
 
     async def dedicated_connection(self, **server_settings: str) -> asyncpg.Connection[asyncpg.Record]:
         """Open a connection outside the pool, for LISTEN and the queue engine; the caller closes it."""
@@ -126,6 +152,16 @@ class Database:
                 **server_settings,
             },
         )
+
+
+def _is_unavailability(error: SQLAlchemyError) -> bool:
+    """Look through SQLAlchemy's wrapping: its adapter's error is caused by asyncpg's."""
+    if isinstance(error, PoolTimeoutError):
+        return True
+    if not isinstance(error, DBAPIError):
+        return False
+    cause = error.orig.__cause__ if error.orig is not None else None
+    return error.connection_invalidated or isinstance(cause, UNAVAILABLE)
 
 
 def asyncpg_url(url: SecretStr) -> str:

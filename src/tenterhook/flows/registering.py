@@ -67,6 +67,10 @@ class InvalidSignUpError(InvalidInputError):
 
     code = "invalid_signup"
 
+    def __init__(self) -> None:
+        """Say it in Auth0's words, which have no full stop and which clients compare."""
+        super().__init__("Invalid sign up")
+
 
 class ExistingUserError(InvalidInputError):
     """The user already exists."""

@@ -25,7 +25,7 @@ from typing import Any
 import asyncpg
 import structlog
 
-from tenterhook.database import Database
+from tenterhook.database import Database, DatabaseUnavailableError
 from tenterhook.ids import RunId, new_worker_id
 from tenterhook.runs import queue, records
 from tenterhook.runs.run import AttemptOutcome, AttemptResult, NotExecutable, Run, RunKind, RunState
@@ -33,7 +33,13 @@ from tenterhook.runs.signals import RunSignal, RunSignals
 
 log = structlog.get_logger(__name__)
 
-DATABASE_TROUBLE = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+DATABASE_TROUBLE = (
+    DatabaseUnavailableError,
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+)
 """What a lost, restarting or full database raises."""
 _FIRST_WRITE_RETRY_SECONDS, _LONGEST_WRITE_RETRY_SECONDS = 0.1, 2.0
 

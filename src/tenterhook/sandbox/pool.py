@@ -44,6 +44,7 @@ class PoolStatus:
     surroundings: str
     """See ``spawn.Surroundings``."""
     processes: int
+    pids: tuple[int, ...]
     open_runs: int
     waiting_runs: int
 
@@ -74,14 +75,14 @@ class SandboxPool:
         node: NodeBinary | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self._readable_dirs = tuple(folder.resolve() for folder in readable_dirs)
+        self._readable_dirs = tuple(folder.absolute() for folder in readable_dirs)
         self._memory_bytes = memory_bytes
         self._max_processes = max_processes
         self._max_runs_per_process = max_runs_per_process
         self._idle_seconds = idle_seconds
         self._max_frame_bytes = max(max_result_bytes, Limits().storage_bytes) + FRAME_MARGIN_BYTES
         self._drain_seconds = drain_seconds
-        self._ca_file = None if ca_file is None else ca_file.resolve()
+        self._ca_file = None if ca_file is None else ca_file.absolute()
         self._node = node or find_node()
         self._clock = clock or SystemClock()
         self._processes: set[NodeProcess] = set()
@@ -133,6 +134,7 @@ class SandboxPool:
             node_version=self._node.version,
             surroundings=self._surroundings,
             processes=len(self._processes),
+            pids=tuple(sorted(process.pid for process in self._processes)),
             open_runs=sum(len(process.runs) for process in self._processes),
             waiting_runs=len(self._line),
         )

@@ -8,7 +8,8 @@ may still be there, and killed when it is idle then, does not answer, breaks the
 is seen through a pidfd, so nothing here waits in a system call.
 
 Who is to blame when the process ends or blocks: the only started run is; among several nobody can tell, so they are
-*suspects* (``INTERRUPTED``, ``suspect``), to be run again alone.
+*suspects* (``INTERRUPTED``, ``suspect``), to be run again alone. So is a single run whose process was killed from
+outside; alone in its process, it is to blame.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, cast
 
+import structlog
+
 from tenterhook.clock import Clock
 from tenterhook.sandbox import limits as limit_hits
 from tenterhook.sandbox.execution import ErrorCode, HookError, Outcome
@@ -31,10 +34,15 @@ from tenterhook.sandbox.protocol import Fields, FrameDecoder, ProtocolViolation,
 from tenterhook.sandbox.spawn import Child, PathMap, SandboxUnavailableError
 from tenterhook.sandbox.storage import StorageConflictError
 
+_log = structlog.get_logger(__name__)
+
+CLOSING = "the sandbox was closed"
+"""Why processes end with their pool; no run is to blame."""
 READY_SECONDS = 30.0
 """Longest cold start: a quarter of a second on a quiet machine."""
 ANSWER_SECONDS = 1.0
 """A process that does not answer for so long after a limit was hit is blocked."""
+_STATUS_SECONDS = 0.2
 _MAX_SCRIPTS = 128
 _MAX_USELESS_FRAMES = 10_000
 _MAX_QUESTIONS = 64
@@ -255,7 +263,10 @@ class NodeProcess(asyncio.Protocol):
         """End a process that closed its channel (asyncio calls this)."""
         del exc
         self._transport = None
-        self.kill("it closed its channel")
+        if self.state is not State.ENDED:
+            # Mostly because it ended; its status, which comes at once, says more than this.
+            self.state = State.DRAINING
+            self._loop.call_later(_STATUS_SECONDS, self.kill, "it closed its channel")
 
     def _send(self, message: dict[str, Any]) -> None:
         self._write(encode(message))
@@ -414,8 +425,10 @@ class NodeProcess(asyncio.Protocol):
             if run.overdue is not None and len(started) == 1:
                 self._finish_overdue(run, run.overdue)
                 continue
-            by_fault = run.started and self._why not in _INNOCENT_ENDS
-            guilty = by_fault and len(started) == 1
+            by_fault = run.started and self._why != CLOSING
+            # SIGKILL that is not ours: an operator's, or the kernel's for want of memory. The second time it is the run.
+            from_outside = self._why is None and status == -signal.SIGKILL and not self.alone
+            guilty = by_fault and len(started) == 1 and not from_outside
             run.finish(
                 Outcome.KILLED if guilty else Outcome.INTERRUPTED,
                 error=HookError(
@@ -426,10 +439,6 @@ class NodeProcess(asyncio.Protocol):
                 limit=limit if guilty else None,
                 suspect=by_fault and not guilty,
             )
-
-
-CLOSING = "the sandbox was closed"
-_INNOCENT_ENDS = frozenset({CLOSING})
 
 
 def _describe_exit(status: int, limit: LimitHit | None) -> str:

@@ -99,10 +99,14 @@ async def test_removing_a_user_removes_the_password_once(database: Database, con
 
 async def test_a_rolled_back_transaction_leaves_no_user(database: Database, connection) -> None:
     user_id = UserId("f" * 24)
-    with pytest.raises(RuntimeError):
+
+    async def register_and_fail() -> None:
         async with database.transaction() as transaction:
             await users.insert(transaction, NewUser(connection_id=connection.id, id=user_id), HASH)
             raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await register_and_fail()
     async with database.reader() as reader:
         assert not await users.exists(reader, user_id)
 

@@ -218,10 +218,10 @@ def read_passwords(layout: Layout) -> dict[str, str]:
     Raises:
         DataFolderUnusableError: when the file is missing or damaged.
     """
-    passwords: dict[str, str] = {}
-    with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
+    passwords: object = None
+    with contextlib.suppress(FileNotFoundError, ValueError):
         passwords = json.loads(layout.passwords_file.read_text())
-    if not {SUPERUSER, OWNER} <= passwords.keys():
+    if not isinstance(passwords, dict) or not {SUPERUSER, OWNER} <= passwords.keys():
         raise DataFolderUnusableError(
             f"{layout.passwords_file} is missing or damaged, and {layout.cluster_dir} cannot be opened without it. "
             "Restore it from a backup of the data folder."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from pathlib import Path
 
@@ -49,7 +48,7 @@ def test_private_file_is_replaced_whole(tmp_path):
     layouts.write_private(tmp_path / "secret", "second")
     assert (tmp_path / "secret").read_text() == "second"
     assert stat.S_IMODE((tmp_path / "secret").stat().st_mode) == 0o600
-    assert os.listdir(tmp_path) == ["secret"]
+    assert list(tmp_path.iterdir()) == [tmp_path / "secret"]
 
 
 def test_damaged_record_of_the_socket_folder_removes_nothing_else(tmp_path):
