@@ -14,11 +14,19 @@ from pathlib import Path
 
 import httpx
 
-TENTERHOOK = Path(sys.executable).with_name("tenterhook")
+TENTERHOOK = str(Path(sys.executable).with_name("tenterhook"))
 """The command beside the Python that runs the tests."""
 _READY = re.compile(r"^Listening on (\S+)$", re.MULTILINE)
 PASSWORD = "Correct-Horse-7-Battery"
 CONNECTION = "Username-Password-Authentication"
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """Return this process's environment without settings of Tenterhook's, and with the changes."""
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("TENTERHOOK_", "DATABASE_"))
+    }
+    return kept | {"COLUMNS": "200"} | changes
 
 
 class Program:
@@ -27,12 +35,9 @@ class Program:
     def __init__(self, folder: Path, **settings: str) -> None:
         self.data = folder / "data"
         self.log = folder / "serve.log"
-        self.environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("TENTERHOOK_")},
-            "TENTERHOOK_DATA_DIR": str(self.data),
-            "TENTERHOOK_PORT": "0",
-            **settings,
-        }
+        self.environment = environment(
+            **{"TENTERHOOK_DATA_DIR": str(self.data), "TENTERHOOK_PORT": "0", **settings}
+        )
         self.process: subprocess.Popen[bytes] | None = None
         self.url = ""
 

@@ -204,7 +204,6 @@ def _api(
     app = create_app(settings)
     state = app.state
     state.database = database
-    state.vault = vault
     state.clock = clock
     state.tenants = Tenants(database, clock)
     state.access_tokens = AccessTokens(database, vault, clock)

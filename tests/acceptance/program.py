@@ -4,25 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Mapping
-from pathlib import Path
 
-TENTERHOOK = str(Path(sys.executable).with_name("tenterhook"))
+from tests.program import TENTERHOOK
+
 PATIENCE_SECONDS = 90
 """How long a line may take; only a failing test waits so long."""
-
-
-def environment(**changes: str) -> dict[str, str]:
-    """Return this process's environment without settings of Tenterhook's, and with the changes."""
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("TENTERHOOK_", "DATABASE_"))
-    }
-    return kept | {"COLUMNS": "200"} | changes
 
 
 def tenterhook(

@@ -13,7 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.acceptance.program import Program, environment, running, tenterhook
+from tests.acceptance.program import Program, running, tenterhook
+from tests.program import environment
 
 POINT = "post-user-registration"
 HOOK = "module.exports = function (user, context, cb) {\n  console.log('hello ' + user.email);\n  cb();\n};\n"

@@ -10,7 +10,8 @@ import stat
 
 import pytest
 
-from tests.acceptance.program import Program, environment, running, tenterhook
+from tests.acceptance.program import Program, running, tenterhook
+from tests.program import environment
 from tests.registry.fixture import npm_registry
 
 __all__ = ["npm_registry"]

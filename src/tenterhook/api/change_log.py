@@ -1,7 +1,7 @@
 """The tenant log's ``sapi``: who changed what through the management API (SPEC 8).
 
-Written in the transaction of the change, so the log has it if and only if it happened. Whoever calls this masks
-secrets in the bodies first.
+Written in the transaction of the change, so the log has it if and only if it happened; only a user's creation, whose
+transaction is the flow's (``ss``), is followed by it. Whoever calls this masks secrets in the bodies first.
 """
 
 from __future__ import annotations

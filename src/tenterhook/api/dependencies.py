@@ -10,7 +10,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from tenterhook.clock import Clock
-from tenterhook.database import Database, Vault
+from tenterhook.database import Database
 from tenterhook.directory import AccessTokens, Tenant, Tenants
 from tenterhook.flows import Registrar
 from tenterhook.settings import Settings
@@ -23,11 +23,6 @@ async def _settings(request: Request) -> Settings:
 
 async def _database(request: Request) -> Database:
     found: Database = request.app.state.database
-    return found
-
-
-async def _vault(request: Request) -> Vault:
-    found: Vault = request.app.state.vault
     return found
 
 
@@ -53,7 +48,6 @@ async def _tenant(request: Request) -> Tenant:
 
 CurrentSettings = Annotated[Settings, Depends(_settings)]
 CurrentDatabase = Annotated[Database, Depends(_database)]
-CurrentVault = Annotated[Vault, Depends(_vault)]
 CurrentClock = Annotated[Clock, Depends(_clock)]
 CurrentAccessTokens = Annotated[AccessTokens, Depends(_access_tokens)]
 CurrentRegistrar = Annotated[Registrar, Depends(_registrar)]

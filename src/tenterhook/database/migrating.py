@@ -1,7 +1,7 @@
 """Bringing a database to the schema this release needs.
 
 Alembic's steps are in ``migrations/versions``; the queue engine's own tables follow, by its own installer. One
-advisory lock makes two processes that start together do it once. ``current_revision`` lets every other program refuse
+advisory lock makes two processes that start together do it once. ``require_current_schema`` lets every other program refuse
 to run on a database that is behind, with a message that says what to run.
 """
 

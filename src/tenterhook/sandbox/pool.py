@@ -80,6 +80,7 @@ class SandboxPool:
         self._max_processes = max_processes
         self._max_runs_per_process = max_runs_per_process
         self._idle_seconds = idle_seconds
+        self._max_result_bytes = max_result_bytes
         self._max_frame_bytes = max(max_result_bytes, Limits().storage_bytes) + FRAME_MARGIN_BYTES
         self._drain_seconds = drain_seconds
         self._ca_file = None if ca_file is None else ca_file.absolute()
@@ -157,13 +158,16 @@ class SandboxPool:
         Raises:
             SandboxUnavailableError: no process could be started, several times over.
             OverloadedError: the pool is being closed.
-            ValueError: a module's folder is outside the readable folders, or an argument is not JSON.
+            ValueError: a module's folder is outside the readable folders.
+            TypeError: an argument is not JSON.
         """
+        limits = limits or Limits()
+        limits = dataclasses.replace(limits, result_bytes=min(limits.result_bytes, self._max_result_bytes))
         for last in (False,) * (_MAX_STARTS - 1) + (True,):
             open_run = OpenRun(
                 script,
                 invocation,
-                limits=limits or Limits(),
+                limits=limits,
                 storage=storage,
                 observer=observer,
                 clock=self._clock,
@@ -260,8 +264,10 @@ class SandboxPool:
                 return self._claimed(min(fitting, key=self._load))
         if len(self._processes) < self._max_processes:
             return self._claimed(self._start(tenant_key, alone=alone))
-        idle = [process for process in self._processes if process.accepts and not self._load(process)]
-        if idle:
+        empty = [process for process in self._processes if not self._load(process)]
+        idle = [process for process in empty if process.accepts]
+        # Those that are ending already make room; one for each run in line is enough.
+        if idle and len(empty) - len(idle) < max(1, len(self._line)):
             min(idle, key=lambda process: process.idle_since).kill("it made room for another")
         return None
 
@@ -324,8 +330,14 @@ class SandboxPool:
 
     def _serve_line(self) -> None:
         for waiting in list(self._line):
-            process = self._find(waiting.tenant_key, alone=waiting.alone)
-            if process is None:
+            if waiting.place.done():  # cancelled; it leaves the line by itself
                 continue
-            self._line.remove(waiting)
-            waiting.place.set_result(process)
+            try:
+                process = self._find(waiting.tenant_key, alone=waiting.alone)
+            except spawn.SandboxUnavailableError as error:
+                self._line.remove(waiting)
+                waiting.place.set_exception(error)
+                continue
+            if process is not None:
+                self._line.remove(waiting)
+                waiting.place.set_result(process)

@@ -61,6 +61,15 @@ async def test_one_huge_line_is_cut(run: Runner) -> None:
     assert len(line.text.encode()) <= 5000
 
 
+async def test_line_of_characters_that_need_escaping_fits_a_frame(run: Runner) -> None:
+    source = (
+        f"{HEAD} console.log('\\x01'.repeat(200000)); console.log('next'); cb(null, '\\x01'.repeat(1000)) }}"
+    )
+    execution = await run(source)
+    assert execution.outcome is Outcome.OK
+    assert [(len(line.text), line.truncated) for line in execution.console] == [(65536, True), (4, False)]
+
+
 async def test_empty_lines_are_not_free(run: Runner) -> None:
     source = f"{HEAD} for (let n = 0; n < 1e5; n++) console.log(); cb() }}"
     assert len((await run(source, limits=Limits(console_bytes=3200))).console) == 101

@@ -82,13 +82,17 @@ async def test_run_that_was_blocked_before_it_began_goes_to_another_process(run:
     assert (await loop).outcome is Outcome.TIMED_OUT
 
 
-async def test_run_alone_shares_its_process_with_nobody(run: Runner, pool: SandboxPool) -> None:
-    source = f"{HEAD} setTimeout(() => cb(null, process.pid), 50) }}"
-    first, second, third = await asyncio.gather(run(source), run(source), run(source, alone=True))
-    pids = [execution.verdict.result for execution in (first, second, third) if execution.verdict]
-    assert pids[0] == pids[1] != pids[2]
-    assert (await run(source)).verdict == first.verdict
-    assert pool.status.processes == 1
+async def test_run_alone_shares_its_process_with_nobody(run: Runner, pool: SandboxPool, sink: Sink) -> None:
+    source = f"{HEAD} fetch('{sink.url}/slow/300').then(() => cb(null, process.pid)) }}"
+    alone = asyncio.create_task(run(source, alone=True))
+    await sink.arrived.wait()
+    beside = await run(f"{HEAD} cb(null, process.pid) }}")
+    verdict = (await alone).verdict
+    assert beside.verdict is not None
+    assert verdict is not None
+    assert beside.verdict.result != verdict.result
+    again = await run(f"{HEAD} cb(null, process.pid) }}")
+    assert again.verdict == beside.verdict
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,15 @@ async def test_declared_and_built_in_modules_resolve(modules: Path, requires: st
     assert execution.verdict.result == result
 
 
+async def test_built_in_modules_can_be_imported(modules: Path) -> None:
+    source = (
+        "module.exports = async (user, context, cb) => cb(null, typeof (await import('node:fs')).readFile)"
+    )
+    execution = await run(modules, "", {}, source=source)
+    assert execution.error is None
+    assert execution.verdict.result == "function"
+
+
 async def test_packages_own_exports_decide_about_sub_paths(modules: Path) -> None:
     names = {"@scope/pkg@3.0.0": "set-b/node_modules/@scope/pkg"}
     execution = await run(modules, "require('@scope/pkg@3.0.0/public')", names)

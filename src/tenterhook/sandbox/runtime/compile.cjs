@@ -108,8 +108,12 @@ function checkInstalled(requireMap) {
 
 function compileText(script, names) {
   const parameters = ['exports', 'require', 'module', '__filename', '__dirname', ...names];
+  const options = {
+    filename: script.file_name,
+    importModuleDynamically: vm.constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
+  };
   try {
-    return [vm.compileFunction(script.source, parameters, { filename: script.file_name }), names];
+    return [vm.compileFunction(script.source, parameters, options), names];
   } catch (error) {
     // A script may declare a class of the same name itself, which clashes with a parameter but not with the original.
     const clash = /^Identifier '(.+)' has already been declared$/.exec(error?.message ?? '');

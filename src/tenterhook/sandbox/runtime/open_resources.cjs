@@ -14,6 +14,8 @@ const { ours } = require('./errors.cjs');
 const { abandonCalls, holdsOpen, ownedSockets, reportOpenCalls } = require('./outgoing_calls.cjs');
 
 const { setImmediate, setTimeout, clearTimeout } = globalThis;
+const { apply } = Reflect;
+const then = Function.prototype.call.bind(Promise.prototype.then);
 const probe = setTimeout(() => {}, 0);
 const unref = Function.prototype.call.bind(probe.unref);
 clearTimeout(probe);
@@ -47,6 +49,9 @@ function isOpen(entry) {
   const { resource, type } = entry;
   // Between operations a zlib stream holds no chunk; it stays undestroyed until it is collected.
   if (type === 'ZLIB') return resource.buffer !== null && resource.buffer !== undefined;
+  // A synchronous job (crypto.randomBytes(16)) is over when it is seen here, but is destroyed only when it is collected;
+  // only an asynchronous one has somebody to call.
+  if (isCryptoJob(type)) return typeof resource.ondone === 'function';
   if (typeof resource.hasRef === 'function' && !resource.hasRef()) return false;
   if (!CONNECTIONS.has(type)) return true;
   if (ownedSockets.has(resource)) return false;
@@ -59,7 +64,7 @@ function isOpen(entry) {
 }
 
 function isBusy(run) {
-  if (run.questions > 0 || holdsOpen(run)) return true;
+  if (run.questions > 0 || run.webCryptoCalls > 0 || holdsOpen(run)) return true;
   for (const entry of run.open.values()) if (isOpen(entry)) return true;
   return false;
 }
@@ -69,9 +74,18 @@ function processIsQuiet() {
   return process.getActiveResourcesInfo().length <= 1;
 }
 
+/** Look at once, in the next turn: what kept the run may be over. */
+function lookSoon(run) {
+  if (run.lookingSoon || run.settled) return;
+  run.lookingSoon = true;
+  current.exit(() => setImmediate(look, run));
+}
+
 /** Settle the run if nothing of it is open, else look again later. */
 function look(run) {
   if (run.settled) return;
+  run.lookingSoon = false;
+  clearTimeout(run.nextLook);
   if (!run.returned || isBusy(run)) {
     run.emptySince = null;
   } else if (run.calledBack) {
@@ -83,18 +97,18 @@ function look(run) {
       return;
     }
     run.emptySince = now();
-    setImmediate(look, run);
+    lookSoon(run);
     return;
   } else if (processIsQuiet()) {
     run.emptySince ??= now();
     if (now() - run.emptySince >= MISSING_AFTER_MS) {
       run.failWith(ours('CALLBACK_MISSING', MISSING));
-      setImmediate(look, run);
-      return;
+      return; // which makes us look again
     }
   }
   // unref'd, or the process would never be quiet; our socket keeps it alive.
-  unref(setTimeout(look, POLL_MS, run));
+  run.nextLook = setTimeout(look, POLL_MS, run);
+  unref(run.nextLook);
 }
 
 function forget(run) {
@@ -104,7 +118,8 @@ function forget(run) {
 
 /** Begin to watch a run whose function was called. */
 function watch(run) {
-  current.exit(() => setImmediate(look, run));
+  run.nudge = () => lookSoon(run);
+  lookSoon(run);
 }
 
 /** The host gave the run up: end what can be ended, so that it does not go on behind our back. */
@@ -121,7 +136,30 @@ function abandon(run) {
   forget(run);
 }
 
+/** Count WebCrypto's calls by their promises: their jobs cannot be told from synchronous ones, which are over. */
+function countWebCrypto() {
+  const prototype = Object.getPrototypeOf(globalThis.crypto.subtle);
+  for (const [name, descriptor] of Object.entries(Object.getOwnPropertyDescriptors(prototype))) {
+    const original = descriptor.value;
+    if (name === 'constructor' || typeof original !== 'function') continue;
+    const counting = function (...parameters) {
+      const promise = apply(original, this, parameters);
+      const run = current.getStore();
+      if (run !== undefined && !run.settled) {
+        run.webCryptoCalls = (run.webCryptoCalls ?? 0) + 1;
+        const ended = () => { run.webCryptoCalls -= 1; };
+        then(promise, ended, ended);
+      }
+      return promise;
+    };
+    Object.defineProperty(counting, 'name', { value: name });
+    Object.defineProperty(counting, 'length', { value: original.length });
+    Object.defineProperty(prototype, name, { ...descriptor, value: counting });
+  }
+}
+
 function install() {
+  countWebCrypto();
   createHook({
     trackPromises: false,
     init(id, type, _trigger, resource) {
@@ -139,6 +177,7 @@ function install() {
       if (run === undefined) return;
       owners.delete(id);
       run.open.delete(id);
+      if (run.calledBack) run.nudge();
     },
   }).enable();
 }

@@ -44,6 +44,7 @@ class Entry {
       error: this.error,
       open_at_callback: this.openAtCallback,
     });
+    if (this.run.calledBack) this.run.nudge();
   }
 }
 

@@ -14,6 +14,8 @@ const { describe, ours } = require('./errors.cjs');
 const NOT_SERIALIZABLE = 'Error when JSON serializing the result of the extension point';
 // What a console line costs besides its text, so that empty lines are not free.
 const LINE_OVERHEAD_BYTES = 32;
+// With every character escaped it still fits a frame.
+const LINE_CHARACTERS = 65_536;
 const byteLength = Buffer.byteLength;
 const now = performance.now.bind(performance);
 const current = new AsyncLocalStorage();
@@ -42,6 +44,8 @@ class Run {
     /** Questions to the host that wait for an answer; kept by webtask.cjs. */
     this.questions = 0;
     this.emptySince = null;
+    /** Set by open_resources.cjs: look whether the run is over. */
+    this.nudge = () => {};
     this.grouped = null;
   }
 
@@ -52,9 +56,11 @@ class Run {
   /** Tell the host, once, that the answer is fixed. `text` is the result as JSON. */
   #callBack(error, text) {
     this.calledBack = true;
+    this.emptySince = null;
     for (const request of this.requests) request.openAtCallback = true;
     const head = `{"type":"called_back","run":${this.number},"offset_ms":${this.elapsed()}`;
     sendText(error === null ? `${head},"result":${text}}` : `${head},"error":${stringify(error)}}`);
+    this.nudge();
   }
 
   /** What the hook calls as cb. */
@@ -102,11 +108,11 @@ class Run {
   /** One console line; beyond the budget one marked line, then nothing. */
   print(level, text) {
     if (this.settled || this.consoleFull) return;
-    const cost = byteLength(text) + LINE_OVERHEAD_BYTES;
-    let shown = text;
+    let shown = text.length > LINE_CHARACTERS ? text.slice(0, LINE_CHARACTERS) : text;
+    const cost = byteLength(shown) + LINE_OVERHEAD_BYTES;
     if (cost > this.consoleRoom) {
       this.consoleFull = true;
-      shown = text.slice(0, Math.max(0, this.consoleRoom - LINE_OVERHEAD_BYTES));
+      shown = shown.slice(0, Math.max(0, this.consoleRoom - LINE_OVERHEAD_BYTES));
     }
     this.consoleRoom -= cost;
     send({
@@ -115,7 +121,7 @@ class Run {
       offset_ms: this.elapsed(),
       level,
       text: shown,
-      truncated: this.consoleFull,
+      truncated: shown.length < text.length || this.consoleFull,
     });
   }
 

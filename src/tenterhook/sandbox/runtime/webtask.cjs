@@ -74,6 +74,11 @@ function makeStorage(run, maxBytes) {
   };
 }
 
+/** A body that is text or a list has no named parts. */
+function partsOf(body) {
+  return typeof body === 'object' && !Array.isArray(body) ? body : {};
+}
+
 function makeWebtask(run, message) {
   const given = message.webtask;
   return {
@@ -81,7 +86,7 @@ function makeWebtask(run, message) {
     attempt: message.attempt,
     secrets: given.secrets,
     params: given.params,
-    data: given.data ?? { ...given.query, ...given.params, ...given.secrets, ...given.body },
+    data: given.data ?? { ...given.query, ...given.params, ...given.secrets, ...partsOf(given.body) },
     body: given.body,
     meta: given.meta,
     query: given.query,
