@@ -137,7 +137,9 @@ async def open_application(settings: Settings, *, api: bool, worker: bool) -> As
         stack.push_async_callback(invoker.close)
         application = Application(asgi=None, worker=None, database=database, run_signals=RunSignals())
         if worker:
-            await stack.enter_async_context(_working(settings, application, invoker, pool, clock))
+            await stack.enter_async_context(
+                _working(settings, application, HookRuns(invoker, vault, clock), pool)
+            )
         if api:
             application.asgi = _api(
                 settings=settings,
@@ -164,10 +166,9 @@ def _module_store(settings: Settings, folder: Path) -> ModuleStore:
 
 @asynccontextmanager
 async def _working(
-    settings: Settings, application: Application, invoker: HookInvoker, pool: SandboxPool, clock: Clock
+    settings: Settings, application: Application, hook_runs: HookRuns, pool: SandboxPool
 ) -> AsyncIterator[None]:
     """Run the worker inside the block; leaving it drains the worker."""
-    hook_runs = HookRuns(application.database, invoker, clock)
     limits = WorkerLimits(
         concurrency=settings.worker_concurrency,
         lease_seconds=settings.run_lease_seconds,

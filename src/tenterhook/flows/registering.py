@@ -43,6 +43,7 @@ from tenterhook.hooks import (
     RegistrationDeniedError,
     ask_before_registration,
     enabled_hook_id,
+    hook_before_registration,
     post_user_registration_event,
     pre_user_registration_event,
 )
@@ -164,7 +165,14 @@ class Registrar:
         """
         async with self._database.reader() as reader:
             target = await connections.sign_up_target(reader, tenant.id, client_id, connection_name)
-        who = _Who(tenant=tenant, connection=target.connection, client=target.client, origin=origin)
+            blocking_hook = await hook_before_registration(reader, tenant.id)
+        who = _Who(
+            tenant=tenant,
+            connection=target.connection,
+            client=target.client,
+            origin=origin,
+            blocking_hook=blocking_hook,
+        )
         try:
             if target.connection.options.get("disable_signup"):
                 raise SignUpDisabledError
@@ -190,7 +198,14 @@ class Registrar:
         """
         async with self._database.reader() as reader:
             connection = await connections.get_by_name(reader, tenant.id, connection_name)
-        who = _Who(tenant=tenant, connection=connection, client=None, origin=replace(origin, language=None))
+            blocking_hook = await hook_before_registration(reader, tenant.id)
+        who = _Who(
+            tenant=tenant,
+            connection=connection,
+            client=None,
+            origin=replace(origin, language=None),
+            blocking_hook=blocking_hook,
+        )
         try:
             return await self._register(who, registration)
         except TenterhookError as error:
@@ -199,20 +214,8 @@ class Registrar:
 
     async def _register(self, who: _Who, registration: Registration) -> User:
         new = _validated(who.connection, registration)
-        event = pre_user_registration_event(
-            user=new,
-            connection=who.connection,
-            tenant=who.tenant,
-            language=who.origin.language,
-            ip=who.origin.ip,
-            password=registration.password if self._plain_password_to_hooks else None,
-        )
-        added = await ask_before_registration(self._invoker, self._database, who.tenant.id, event)
-        new = replace(
-            new,
-            user_metadata={**new.user_metadata, **added.user_metadata},
-            app_metadata={**new.app_metadata, **added.app_metadata},
-        )
+        if who.blocking_hook is not None:
+            new = await self._ask(who.blocking_hook, who, registration, new)
         hashed = None
         if registration.password is not None:
             hashed = await self._hasher.hash(registration.password.get_secret_value())
@@ -231,6 +234,23 @@ class Registrar:
                 )
             )
         return user
+
+    async def _ask(self, hook_id: HookId, who: _Who, registration: Registration, new: NewUser) -> NewUser:
+        """Return the user with what the blocking hook adds, or raise its refusal."""
+        event = pre_user_registration_event(
+            user=new,
+            connection=who.connection,
+            tenant=who.tenant,
+            language=who.origin.language,
+            ip=who.origin.ip,
+            password=registration.password if self._plain_password_to_hooks else None,
+        )
+        added = await ask_before_registration(self._invoker, hook_id, event)
+        return replace(
+            new,
+            user_metadata={**new.user_metadata, **added.user_metadata},
+            app_metadata={**new.app_metadata, **added.app_metadata},
+        )
 
     async def _log_failure(self, who: _Who, registration: Registration, error: TenterhookError) -> None:
         """Tell the tenant why somebody could not register; a full house is ours to solve, not theirs to read."""
@@ -282,6 +302,7 @@ class _Who:
     connection: Connection
     client: Client | None
     origin: Origin
+    blocking_hook: HookId | None
 
 
 def _refusal(error: UserExistsError, options: Mapping[str, Any]) -> InvalidInputError:

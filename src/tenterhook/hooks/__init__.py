@@ -38,7 +38,11 @@ from tenterhook.hooks.hook import Hook, HookChanges, HookVersion, LoadedHook, Ne
 from tenterhook.hooks.invoking import HookInvoker
 from tenterhook.hooks.loading import enabled_hook_id, load
 from tenterhook.hooks.module_sets import ModuleFailure, PreparedModules
-from tenterhook.hooks.pre_user_registration import MetadataAdditions, ask_before_registration
+from tenterhook.hooks.pre_user_registration import (
+    MetadataAdditions,
+    ask_before_registration,
+    hook_before_registration,
+)
 from tenterhook.hooks.secrets import MAX_SECRETS, PLACEHOLDER, list_names
 from tenterhook.hooks.starter import starter_code
 from tenterhook.hooks.storage import HookStorage
@@ -88,6 +92,7 @@ __all__ = [
     "enabled_hook_id",
     "get_hook",
     "get_version",
+    "hook_before_registration",
     "list_hooks",
     "list_names",
     "list_versions",

@@ -19,8 +19,9 @@ import datetime as dt
 from typing import Any
 
 from tenterhook.clock import Clock
-from tenterhook.database import Database, Transaction
+from tenterhook.database import Reader, Transaction, Vault
 from tenterhook.directory import users
+from tenterhook.hooks import loading
 from tenterhook.hooks.errors import HookNotFoundError
 from tenterhook.hooks.hook import LoadedHook
 from tenterhook.hooks.invoking import HookInvoker
@@ -51,24 +52,22 @@ class HookRuns:
 
     name = HOOK_RUN
 
-    def __init__(self, database: Database, invoker: HookInvoker, clock: Clock) -> None:
+    def __init__(self, invoker: HookInvoker, vault: Vault, clock: Clock) -> None:
         """Take the parts."""
-        self._database = database
         self._invoker = invoker
+        self._vault = vault
         self._clock = clock
 
-    async def prepare(self, run: Run) -> _LoadedRun | NotExecutable:
+    async def prepare(self, reader: Reader, run: Run) -> _LoadedRun | NotExecutable:
         """Load the hook, and see whether hook and user still want the run."""
         try:
-            loaded = await self._invoker.load(HookId(run.subject_id))
+            loaded = await loading.load(reader, HookId(run.subject_id), self._vault)
         except HookNotFoundError:
             return NotExecutable(state=RunState.CANCELLED, reason="its hook was deleted")
         if not loaded.enabled:
             return NotExecutable(state=RunState.HELD, reason="its hook is disabled")
-        if run.user_id is not None:
-            async with self._database.reader() as reader:
-                if not await users.exists(reader, run.user_id):
-                    return NotExecutable(state=RunState.CANCELLED, reason="its user was deleted")
+        if run.user_id is not None and not await users.exists(reader, run.user_id):
+            return NotExecutable(state=RunState.CANCELLED, reason="its user was deleted")
         return _LoadedRun(self._invoker, loaded)
 
     async def attempt_failed(

@@ -15,12 +15,12 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from tenterhook.database import Database
+from tenterhook.database import Reader
 from tenterhook.hooks import loading
 from tenterhook.hooks.catalogue import PRE_USER_REGISTRATION
 from tenterhook.hooks.errors import HookNotFoundError, RegistrationDeniedError
 from tenterhook.hooks.invoking import HookInvoker
-from tenterhook.ids import TenantId, new_run_id
+from tenterhook.ids import HookId, TenantId, new_run_id
 from tenterhook.sandbox import Execution, HookError, Verdict
 
 MAX_MESSAGE_LENGTH = 1000
@@ -39,10 +39,15 @@ class MetadataAdditions:
     app_metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
+async def hook_before_registration(reader: Reader, tenant_id: TenantId) -> HookId | None:
+    """Return the hook that the tenant has enabled before registration, if any."""
+    return await loading.enabled_hook_id(reader, tenant_id, PRE_USER_REGISTRATION.trigger_id)
+
+
 async def ask_before_registration(
-    invoker: HookInvoker, database: Database, tenant_id: TenantId, event: Mapping[str, Any]
+    invoker: HookInvoker, hook_id: HookId, event: Mapping[str, Any]
 ) -> MetadataAdditions:
-    """Call the hook that the tenant has enabled before registration, if any, and return what it adds.
+    """Call a hook of ``hook_before_registration`` and return what it adds.
 
     No transaction may be open. Returns as soon as the hook calls back.
 
@@ -50,10 +55,6 @@ async def ask_before_registration(
         RegistrationDeniedError: the hook refused, or could not be asked.
         OverloadedError: the sandbox has no room; nothing was decided.
     """
-    async with database.reader() as reader:
-        hook_id = await loading.enabled_hook_id(reader, tenant_id, PRE_USER_REGISTRATION.trigger_id)
-    if hook_id is None:
-        return MetadataAdditions()
     try:
         loaded = await invoker.load(hook_id)
     except HookNotFoundError:  # deleted between the two questions

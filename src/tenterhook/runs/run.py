@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from tenterhook.database import Transaction
+from tenterhook.database import Reader, Transaction
 from tenterhook.errors import NotFoundError
 from tenterhook.ids import RunId, TenantId, UserId
 
@@ -177,8 +177,8 @@ class RunKind(Protocol):
 
     name: str
 
-    async def prepare(self, run: Run) -> Executable | NotExecutable:
-        """Load what an attempt needs, without holding a transaction afterwards."""
+    async def prepare(self, reader: Reader, run: Run) -> Executable | NotExecutable:
+        """Load what an attempt needs; the reader is gone when the attempt begins."""
         ...
 
     async def attempt_failed(

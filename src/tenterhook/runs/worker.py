@@ -25,7 +25,7 @@ from typing import Any
 import asyncpg
 import structlog
 
-from tenterhook.database import Database, DatabaseUnavailableError
+from tenterhook.database import Database, DatabaseUnavailableError, Reader
 from tenterhook.ids import RunId, new_worker_id
 from tenterhook.runs import queue, records
 from tenterhook.runs.run import AttemptOutcome, AttemptResult, NotExecutable, Run, RunKind, RunState
@@ -177,17 +177,17 @@ class Worker:
                 return
 
     async def _handle(self, run_id: RunId, attempts: int) -> None:
+        # One borrowed connection for the three questions: on the way to the first line of user code every hop counts.
         async with self._database.reader() as reader:
             run = await records.waiting_run(reader, run_id, attempts)
-        if run is None:
-            log.debug("job_dropped", run_id=run_id, attempts=attempts)
-            return
-        kind = self._kinds[run.kind]
-        prepared = await kind.prepare(run)
-        if isinstance(prepared, NotExecutable):
-            await self._set_aside(kind, run, prepared)
-            return
-        async with self._database.reader() as reader:
+            if run is None:
+                log.debug("job_dropped", run_id=run_id, attempts=attempts)
+                return
+            kind = self._kinds[run.kind]
+            prepared = await kind.prepare(reader, run)
+            if isinstance(prepared, NotExecutable):
+                await self._set_aside(reader, kind, run, prepared)
+                return
             attempt = await records.start_attempt(
                 reader,
                 run,
@@ -214,12 +214,11 @@ class Worker:
         finally:
             del self._open[run.id]
 
-    async def _set_aside(self, kind: RunKind, run: Run, found: NotExecutable) -> None:
-        async with self._database.reader() as reader:
-            await records.set_aside(reader, run, found.state, found.reason)
+    async def _set_aside(self, reader: Reader, kind: RunKind, run: Run, found: NotExecutable) -> None:
+        await records.set_aside(reader, run, found.state, found.reason)
         self._emit("not_executed", run, run.attempts, state=found.state.value, reason=found.reason)
         # What held it may have ended between the look and the write; whoever ended it saw no held run to release.
-        if found.state is RunState.HELD and not isinstance(await kind.prepare(run), NotExecutable):
+        if found.state is RunState.HELD and not isinstance(await kind.prepare(reader, run), NotExecutable):
             async with self._database.transaction() as transaction:
                 await records.release_held_runs(transaction, run.subject_id)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+from typing import Any
 
 from tenterhook.clock import Clock
 from tenterhook.sandbox.execution import (
@@ -69,6 +70,32 @@ class OpenRun:
         self._connections = 0
         self._notes: list[str] = []
         self._limit: LimitHit | None = None
+
+    def to_message(self, number: int) -> dict[str, Any]:
+        """Return what the process is told to run it under that number; its script is added where it is not known."""
+        invocation, limits = self.invocation, self.limits
+        context_index, webtask = invocation.context_index, invocation.webtask
+        return {
+            "type": "run",
+            "run": number,
+            "key": self.script.key,
+            "id": invocation.run_id,
+            "attempt": invocation.attempt,
+            "arguments": invocation.arguments,
+            "context_index": len(invocation.arguments) - 1 if context_index is None else context_index,
+            "webtask": {
+                "secrets": dict(webtask.secrets),
+                "params": dict(webtask.params),
+                "data": None if webtask.data is None else dict(webtask.data),
+                "body": webtask.body,
+                "meta": dict(webtask.meta),
+                "query": dict(webtask.query),
+                "headers": dict(webtask.headers),
+            },
+            "console_bytes": limits.console_bytes,
+            "result_bytes": limits.result_bytes,
+            "storage_bytes": limits.storage_bytes,
+        }
 
     @property
     def started(self) -> bool:

@@ -23,8 +23,6 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, cast
 
-import structlog
-
 from tenterhook.clock import Clock
 from tenterhook.sandbox import limits as limit_hits
 from tenterhook.sandbox.execution import ErrorCode, HookError, Outcome
@@ -32,9 +30,7 @@ from tenterhook.sandbox.limits import LimitHit
 from tenterhook.sandbox.open_run import OpenRun
 from tenterhook.sandbox.protocol import Fields, FrameDecoder, ProtocolViolation, encode
 from tenterhook.sandbox.spawn import Child, PathMap, SandboxUnavailableError
-from tenterhook.sandbox.storage import StorageConflictError
-
-_log = structlog.get_logger(__name__)
+from tenterhook.sandbox.storage_questions import ask
 
 CLOSING = "the sandbox was closed"
 """Why processes end with their pool; no run is to blame."""
@@ -97,9 +93,7 @@ class NodeProcess(asyncio.Protocol):
         self._scripts: OrderedDict[str, None] = OrderedDict()
         self._useless_frames = 0
         self._stderr = bytearray()
-        self._answer_timer: asyncio.TimerHandle | None = None
-        self._blocked_by: OpenRun | None = None
-        self._blamed_limit: LimitHit | None = None
+        self._ready_timer = loop.call_later(READY_SECONDS, self._on_not_ready)
         self._why: str | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._pidfd = os.pidfd_open(self.pid)
@@ -109,7 +103,6 @@ class NodeProcess(asyncio.Protocol):
     async def open(self) -> None:
         """Connect the channel; ``ready`` is done when the runtime inside says so, or failed with the process's end."""
         await self._loop.create_connection(lambda: self, sock=self._child.channel)
-        self._loop.call_later(READY_SECONDS, self._on_not_ready)
 
     def _on_not_ready(self) -> None:
         if not self.ready.done():
@@ -124,31 +117,10 @@ class NodeProcess(asyncio.Protocol):
 
     def start(self, run: OpenRun) -> int:
         """Send a run; the process must be ready. Returns its number here."""
-        script, invocation, limits = run.script, run.invocation, run.limits
+        script = run.script
         require_map = {name: self._paths.inside(path) for name, path in script.require_map.items()}
         number = self._last_number + 1
-        context_index = invocation.context_index
-        message: dict[str, Any] = {
-            "type": "run",
-            "run": number,
-            "key": script.key,
-            "id": invocation.run_id,
-            "attempt": invocation.attempt,
-            "arguments": invocation.arguments,
-            "context_index": len(invocation.arguments) - 1 if context_index is None else context_index,
-            "webtask": {
-                "secrets": dict(invocation.webtask.secrets),
-                "params": dict(invocation.webtask.params),
-                "data": None if invocation.webtask.data is None else dict(invocation.webtask.data),
-                "body": invocation.webtask.body,
-                "meta": dict(invocation.webtask.meta),
-                "query": dict(invocation.webtask.query),
-                "headers": dict(invocation.webtask.headers),
-            },
-            "console_bytes": limits.console_bytes,
-            "result_bytes": limits.result_bytes,
-            "storage_bytes": limits.storage_bytes,
-        }
+        message = run.to_message(number)
         known = script.key in self._scripts
         if not known:
             message["script"] = {
@@ -167,7 +139,10 @@ class NodeProcess(asyncio.Protocol):
             self._send({"type": "forget", "key": forgotten})
         # Until it has started, what runs beside it may block it; that one meets its own limit first.
         run.timer = self._loop.call_later(
-            limits.wall_seconds + ANSWER_SECONDS * 5, self._on_limit, number, limit_hits.wall_time(limits)
+            run.limits.wall_seconds + ANSWER_SECONDS * 5,
+            self._on_limit,
+            number,
+            limit_hits.wall_time(run.limits),
         )
         self._write(frame)
         return number
@@ -216,8 +191,6 @@ class NodeProcess(asyncio.Protocol):
         if run is None:
             return
         self.state = State.DRAINING
-        self._blocked_by = self._blocked_by or run
-        self._blamed_limit = self._blamed_limit or limit
         run.timer = self._loop.call_later(ANSWER_SECONDS, self._on_no_answer, number)
         run.overdue = limit
         self._send({"type": "abandon", "run": number})
@@ -282,6 +255,7 @@ class NodeProcess(asyncio.Protocol):
                 raise ProtocolViolation("ready twice")
             if self.state is State.STARTING:
                 self.state = State.READY
+            self._ready_timer.cancel()
             self.ready.set_result(fields.text("node", longest=32))
             return
         number = fields.integer("run")
@@ -352,26 +326,14 @@ class NodeProcess(asyncio.Protocol):
         return True
 
     async def _ask_storage(self, kind: str, run: OpenRun, fields: Fields, question: int) -> None:
-        answer: dict[str, Any] = {"type": "answer", "question": question}
-        storage = run.storage
         try:
-            if storage is None:
-                answer["error"] = "Storage is not available here."
-            elif kind == "storage_get":
-                answer["data"], answer["etag"] = await storage.get()
-            else:
-                etag = fields.text_or_none("etag", longest=256)
-                data = fields.message.get("data")
-                answer["etag"] = await storage.set(data, etag=etag, force=fields.boolean("force"))
-        except StorageConflictError as conflict:
-            answer |= {"conflict": True, "data": conflict.data, "etag": conflict.etag}
+            answer = await ask(run.storage, kind, fields)
         except ProtocolViolation as violation:
             self.kill(f"it broke the protocol: {violation}")
+            return
         finally:
             run.questions -= 1
-            if len(answer) == 2:
-                answer["error"] = "The storage cannot be reached."
-            self._send(answer)
+        self._send({"type": "answer", "question": question, **answer})
 
     # -- The end
 
@@ -402,6 +364,7 @@ class NodeProcess(asyncio.Protocol):
             self._transport.abort()
             self._transport = None
         self.state = State.ENDED
+        self._ready_timer.cancel()
         for task in self._tasks:
             task.cancel()
         self._finish_all(status)

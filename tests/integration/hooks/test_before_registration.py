@@ -11,6 +11,7 @@ from tenterhook.hooks import (
     MetadataAdditions,
     RegistrationDeniedError,
     ask_before_registration,
+    hook_before_registration,
     starter_code,
 )
 
@@ -22,9 +23,16 @@ def ask(world, invoker, create_hook):
     async def ask(script: str | None, *, enabled: bool = True) -> MetadataAdditions:
         if script is not None:
             await create_hook(triggerId="pre-user-registration", script=script, enabled=enabled)
-        return await ask_before_registration(invoker, world.database, world.acme.id, EVENT)
+        return await ask_enabled(world, invoker)
 
     return ask
+
+
+async def ask_enabled(world, invoker) -> MetadataAdditions:
+    """Do as the registrar does."""
+    async with world.database.reader() as reader:
+        hook_id = await hook_before_registration(reader, world.acme.id)
+    return MetadataAdditions() if hook_id is None else await ask_before_registration(invoker, hook_id, EVENT)
 
 
 async def test_without_an_enabled_hook_nothing_changes(ask):
@@ -44,7 +52,7 @@ async def test_another_tenants_hook_is_not_asked(world, invoker):
             },
         )
         assert answer.status_code == 201
-    added = await ask_before_registration(invoker, world.database, world.acme.id, EVENT)
+    added = await ask_enabled(world, invoker)
     assert added == MetadataAdditions()
 
 

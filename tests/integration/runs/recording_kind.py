@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-from tenterhook.database import Database, Transaction
+from tenterhook.database import Database, Reader, Transaction
 from tenterhook.ids import RunId, TenantId, UserId, new_run_id, new_user_id
 from tenterhook.runs import (
     AttemptOutcome,
@@ -54,7 +54,7 @@ class RecordingKind:
         self.prepare_error: Exception | None = None
         self.not_executable: NotExecutable | None = None
 
-    async def prepare(self, run: Run) -> RecordingKind | NotExecutable:
+    async def prepare(self, reader: Reader, run: Run) -> RecordingKind | NotExecutable:
         self.prepared.append(run.id)
         if self.prepare_error is not None:
             raise self.prepare_error

@@ -404,7 +404,7 @@ async def test_a_run_held_just_when_its_hold_ends_is_not_forgotten(database: Dat
     kind = RecordingKind()
     answers = iter([NotExecutable(state=RunState.HELD, reason="the hook is disabled"), kind, kind])
 
-    async def prepare(run):
+    async def prepare(reader, run):
         return next(answers)
 
     kind.prepare = prepare

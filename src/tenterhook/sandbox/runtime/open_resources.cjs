@@ -146,7 +146,7 @@ function countWebCrypto() {
       const promise = apply(original, this, parameters);
       const run = current.getStore();
       if (run !== undefined && !run.settled) {
-        run.webCryptoCalls = (run.webCryptoCalls ?? 0) + 1;
+        run.webCryptoCalls += 1;
         const ended = () => { run.webCryptoCalls -= 1; };
         then(promise, ended, ended);
       }

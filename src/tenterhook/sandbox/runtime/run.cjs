@@ -43,6 +43,7 @@ class Run {
     this.connections = 0;
     /** Questions to the host that wait for an answer; kept by webtask.cjs. */
     this.questions = 0;
+    this.webCryptoCalls = 0;
     this.emptySince = null;
     /** Set by open_resources.cjs: look whether the run is over. */
     this.nudge = () => {};
