@@ -92,8 +92,11 @@ class Program:
         return len(pids)
 
     def postmaster(self) -> int:
-        """Return the process id of the embedded database."""
-        return int((self.data / "postgres" / "postmaster.pid").read_text().split("\n", 1)[0])
+        """Return the process id of the embedded database, -1 while it has none."""
+        try:
+            return int((self.data / "postgres" / "postmaster.pid").read_text().split("\n", 1)[0])
+        except FileNotFoundError:
+            return -1
 
     def close(self) -> None:
         """Leave nothing running, however the test ended."""
@@ -102,7 +105,7 @@ class Program:
         if self.process.poll() is None:
             self.kill_everything()
             return
-        with contextlib.suppress(FileNotFoundError, ValueError):
+        with contextlib.suppress(OSError, ValueError):
             postmaster = self.postmaster()
             if str(self.data / "postgres") in Path(f"/proc/{postmaster}/environ").read_text(
                 errors="replace"

@@ -9,11 +9,13 @@ embedded database belongs to one process at a time.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+import structlog
 from fastapi import FastAPI
 from pydantic import SecretStr
 
@@ -31,6 +33,7 @@ from tenterhook.database import (
     require_current_schema,
 )
 from tenterhook.directory import AccessTokens, PasswordHasher, Tenant, Tenants, tenants
+from tenterhook.errors import TenterhookError
 from tenterhook.flows import ProvisionedTenant, Registrar, provision
 from tenterhook.hooks import HookEditor, HookInvoker
 from tenterhook.hooks.hook_runs import HookRuns
@@ -38,6 +41,8 @@ from tenterhook.runs import RunSignals, Worker, WorkerLimits
 from tenterhook.sandbox import SandboxPool
 from tenterhook.sandbox.modules import ModuleStore
 from tenterhook.settings import Settings
+
+log = structlog.get_logger(__name__)
 
 MODULES_FOLDER = "modules"
 """Where in the data folder npm modules are kept."""
@@ -55,15 +60,18 @@ class Application:
     database: Database
     run_signals: RunSignals
     """What happens to runs in this process, for who wants to watch."""
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: asyncio.Event
     """Set when a part ended that nobody asked to end: there is no going on."""
 
 
 @asynccontextmanager
-async def open_database(settings: Settings, *, create: bool) -> AsyncIterator[Database]:
+async def open_database(
+    settings: Settings, *, create: bool, on_loss: Callable[[], None] = lambda: None
+) -> AsyncIterator[Database]:
     """Open the database: the one of ``DATABASE_URL``, or the embedded one, started and owned by this process.
 
-    The embedded one's schema is brought up to date; another one's only with ``create``.
+    The embedded one's schema is brought up to date; another one's only with ``create``. An embedded server that ends
+    unasked is started again; ``on_loss`` is called when it cannot be had back under the same address.
 
     Raises:
         SchemaOutdatedError: the database of ``DATABASE_URL`` is behind; run ``tenterhook migrate``.
@@ -73,22 +81,58 @@ async def open_database(settings: Settings, *, create: bool) -> AsyncIterator[Da
     async with AsyncExitStack() as stack:
         url = settings.database_url
         if url is None:
-            server = await embedded.start(settings.data_dir)
-            stack.push_async_callback(embedded.stop, server)
-            url = server.url
+            owner = _EmbeddedOwner(settings.data_dir, on_loss)
+            url = await stack.enter_async_context(owner.running())
         async with _opened(url, settings, migrating=create or settings.database_url is None) as database:
             yield database
 
 
+class _EmbeddedOwner:
+    """Keeps the embedded server running for as long as this process wants it."""
+
+    def __init__(self, data_dir: Path, on_loss: Callable[[], None]) -> None:
+        self._data_dir = data_dir
+        self._on_loss = on_loss
+        self._server: embedded.EmbeddedServer | None = None
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[SecretStr]:
+        """Start the server and yield its URL; leaving the block stops it."""
+        self._server = await embedded.start(self._data_dir)
+        watching = asyncio.create_task(self._watch(self._server), name="embedded-database")
+        try:
+            yield self._server.url
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+            if self._server is not None:
+                await embedded.stop(self._server)
+
+    async def _watch(self, server: embedded.EmbeddedServer) -> None:
+        url = server.url
+        while server.url == url:
+            await embedded.wait_until_ended(server)
+            log.error("embedded_database_ended", pid=server.pid)
+            self._server = None
+            try:
+                await embedded.stop(server)  # what is left of it, and its lock
+                self._server = server = await embedded.start(self._data_dir)
+            except (TenterhookError, OSError) as error:
+                log.critical("embedded_database_lost", error=str(error))
+                break
+            log.warning("embedded_database_restarted", pid=server.pid)
+        self._on_loss()
+
+
 @asynccontextmanager
-async def join_database(settings: Settings) -> AsyncIterator[Database]:
+async def join_database(settings: Settings, *, create: bool) -> AsyncIterator[Database]:
     """Open the database for a command beside ``serve``: the embedded one is joined when it runs, else started."""
     running = None if settings.database_url is not None else embedded.url_of_running(settings.data_dir)
     if running is not None:
-        async with _opened(running, settings, migrating=True) as database:
+        async with _opened(running, settings, migrating=create) as database:
             yield database
     else:
-        async with open_database(settings, create=True) as database:
+        async with open_database(settings, create=create) as database:
             yield database
 
 
@@ -126,16 +170,21 @@ async def open_application(settings: Settings, *, api: bool, worker: bool) -> As
     """
     clock = SystemClock()
     async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(open_database(settings, create=False))
+        ended = asyncio.Event()
+        database = await stack.enter_async_context(open_database(settings, create=False, on_loss=ended.set))
         vault = await open_vault(settings, database)
         modules_folder = settings.data_dir.absolute() / MODULES_FOLDER
         modules = _module_store(settings, modules_folder)
+        await modules.clean()
+        # Hooks see the sets, not the cache and the locks beside them.
         pool = await stack.enter_async_context(
-            SandboxPool.from_settings(settings, readable_dirs=(modules_folder,))
+            SandboxPool.from_settings(settings, readable_dirs=(modules_folder / "store",))
         )
         invoker = HookInvoker(pool=pool, modules=modules, database=database, vault=vault, settings=settings)
         stack.push_async_callback(invoker.close)
-        application = Application(asgi=None, worker=None, database=database, run_signals=RunSignals())
+        application = Application(
+            asgi=None, worker=None, database=database, run_signals=RunSignals(), ended=ended
+        )
         if worker:
             await stack.enter_async_context(
                 _working(settings, application, HookRuns(invoker, vault, clock), pool)
@@ -179,7 +228,7 @@ async def _working(
     )
     worker = Worker(application.database, {hook_runs.name: hook_runs}, limits, application.run_signals)
     application.worker = worker
-    task = asyncio.create_task(worker.run(pool.close), name="worker")
+    task = asyncio.create_task(worker.run(partial(pool.close, drain_seconds=0)), name="worker")
     # Set also by an orderly end; by then nobody looks any more.
     task.add_done_callback(lambda _task: application.ended.set())
     try:
@@ -245,7 +294,7 @@ async def initialize(
     Raises:
         ConfigurationError: as ``open_application``.
     """
-    async with join_database(settings) as database:
+    async with join_database(settings, create=True) as database:
         await open_vault(settings, database)
         async with database.transaction() as transaction:
             return await provision(
@@ -262,7 +311,7 @@ async def create_tenant(
     settings: Settings, *, name: str, domain: str, public_url: str | None = None
 ) -> ProvisionedTenant:
     """Create another tenant with what ``initialize`` gives one; raises ``TenantExistsError``."""
-    async with join_database(settings) as database:
+    async with join_database(settings, create=False) as database:
         await open_vault(settings, database)
         async with database.transaction() as transaction:
             tenant = await tenants.create(transaction, name=name, domain=domain, public_url=public_url)
@@ -278,13 +327,13 @@ async def create_tenant(
 
 async def list_tenants(settings: Settings) -> list[Tenant]:
     """Return every tenant, the oldest first."""
-    async with join_database(settings) as database, database.reader() as reader:
+    async with join_database(settings, create=False) as database, database.reader() as reader:
         return await tenants.list_all(reader)
 
 
 async def migrate_database(settings: Settings) -> None:
     """Bring the database's schema to this release."""
-    async with join_database(settings):
+    async with join_database(settings, create=True):
         pass
 
 

@@ -31,6 +31,7 @@ from tenterhook.errors import (
     OverloadedError,
     TenterhookError,
 )
+from tenterhook.sandbox import SandboxUnavailableError
 
 REASONS = {
     400: "Bad Request",
@@ -88,6 +89,7 @@ STATUSES: dict[type[TenterhookError], int] = {
     PreconditionFailedError: 412,
     PayloadTooLargeError: 413,
     OverloadedError: 503,
+    SandboxUnavailableError: 503,
     DatabaseUnavailableError: 503,
 }
 """Class to status; the nearest class in an error's ancestry counts. What is not here is a 500."""
@@ -106,7 +108,7 @@ def error_response(request: Request, error: TenterhookError) -> Response:
     headers = {}
     if isinstance(error, OverloadedError):
         headers["Retry-After"] = str(error.retry_after_seconds)
-    elif isinstance(error, DatabaseUnavailableError):
+    elif status == 503:
         headers["Retry-After"] = "1"
     elif isinstance(error, UnauthorizedError):
         headers["WWW-Authenticate"] = "Bearer"

@@ -126,11 +126,17 @@ class Database:
                     raise DatabaseUnavailableError
                 try:
                     yield connection, raw
+                except asyncpg.InternalClientError:
+                    # What the driver says when the server went away in the middle of an exchange.
+                    raw.terminate()
+                    raise
                 finally:
                     # The pool learns of a death only from its own statements; ours bypass it.
                     if raw.is_closed():
                         await connection.invalidate()
         except UNAVAILABLE as error:
+            raise DatabaseUnavailableError from error
+        except asyncpg.InternalClientError as error:
             raise DatabaseUnavailableError from error
         except asyncpg.InterfaceError as error:
             if raw is not None and raw.is_closed():

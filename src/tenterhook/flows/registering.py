@@ -19,7 +19,7 @@ import structlog
 from pydantic import SecretStr
 
 from tenterhook.clock import Clock
-from tenterhook.database import Database, Transaction
+from tenterhook.database import Database, DatabaseUnavailableError, Transaction
 from tenterhook.directory import (
     Client,
     Connection,
@@ -253,8 +253,8 @@ class Registrar:
         )
 
     async def _log_failure(self, who: _Who, registration: Registration, error: TenterhookError) -> None:
-        """Tell the tenant why somebody could not register; a full house is ours to solve, not theirs to read."""
-        if isinstance(error, OverloadedError):
+        """Tell the tenant why somebody could not register; what is ours to solve is not theirs to read."""
+        if isinstance(error, OverloadedError | DatabaseUnavailableError):
             return
         reason = error.log_text if isinstance(error, RegistrationDeniedError) else error.message
         async with self._database.transaction() as transaction:

@@ -17,6 +17,7 @@ import structlog
 
 from tenterhook.clock import Clock, SystemClock
 from tenterhook.database import Database, Vault
+from tenterhook.errors import OverloadedError
 from tenterhook.hooks import loading
 from tenterhook.hooks.bodies import arguments_of
 from tenterhook.hooks.catalogue import point_of
@@ -46,6 +47,9 @@ from tenterhook.sandbox.modules import InstalledSet, ModuleError, ModuleStore
 from tenterhook.settings import Settings
 
 _log = structlog.get_logger(__name__)
+
+ROOM_SECONDS = 5.0
+"""How long somebody who waits for a hook's answer waits for a place in the sandbox, besides the hook's own time."""
 
 _NOT_FOUND_CODES = frozenset({"module_not_found", "module_version_not_found"})
 
@@ -127,6 +131,9 @@ class HookInvoker:
         """Execute the hook and return as soon as it has called back: the verdict is the answer.
 
         What it goes on with after ``cb`` settles by itself. An ``Execution`` is returned where there was no verdict.
+
+        Raises:
+            OverloadedError: there was no place in the sandbox for ``ROOM_SECONDS``.
         """
         first_word = _FirstWord()
         task = asyncio.create_task(
@@ -135,7 +142,15 @@ class HookInvoker:
         self._settling.add(task)
         task.add_done_callback(self._settled)
         either: set[asyncio.Future[Any]] = {task, first_word.verdict}
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        answered, _ = await asyncio.wait(
+            either, timeout=self._limits.wall_seconds + ROOM_SECONDS, return_when=asyncio.FIRST_COMPLETED
+        )
+        if not answered:
+            # Its own time has not run out: it never began, or it would have been ended.
+            task.cancel()
+            raise OverloadedError(
+                "The sandbox has no room for this now; try again shortly.", retry_after_seconds=5
+            )
         if first_word.verdict.done():
             return first_word.verdict.result()
         execution = task.result()

@@ -125,23 +125,19 @@ class QueueLoop:
         self._manager: QueueManager | None = None
         self.listening = asyncio.Event()
         """Set while connected."""
+        self._was_connected = False
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Claim until ``stopping`` is set; then claim no more and return when every handler has returned."""
         delay = _FIRST_RECONNECT_SECONDS
         while not stopping.is_set():
+            self._was_connected = False
             try:
                 await self._run_connected(stopping)
+            except Exception as error:  # noqa: BLE001 - the engine has many; each means: connect anew
+                log.warning("queue_lost", error=repr(error))
+            if self._was_connected:
                 delay = _FIRST_RECONNECT_SECONDS
-            except (
-                OSError,
-                TimeoutError,
-                asyncpg.PostgresError,
-                asyncpg.InterfaceError,
-                RuntimeError,
-            ) as error:
-                # RuntimeError is what PgQueuer raises for tables it does not find.
-                log.warning("queue_lost", error=repr(error), again_in_seconds=delay)
             with suppress(TimeoutError):
                 await asyncio.wait_for(stopping.wait(), delay)
             delay = min(delay * 2, _LONGEST_RECONNECT_SECONDS)
@@ -169,6 +165,7 @@ class QueueLoop:
         manager.entrypoint(ENTRYPOINT)(handle)
         stop_manager = asyncio.create_task(_set_when_set(stopping, manager.shutdown))
         try:
+            self._was_connected = True
             self.listening.set()
             self._on_connected()
             await manager.run(
@@ -190,8 +187,7 @@ class QueueLoop:
 
     async def _handle(self, job: Job, lost: asyncio.Event) -> None:
         """Let the run go on in a task of our own: neither PgQueuer's cancellation nor a lost connection ends it."""
-        run_id, _, attempts = (job.payload or b"").decode().partition(":")
-        task = asyncio.create_task(self._call(RunId(run_id), int(attempts)))
+        task = asyncio.create_task(self._call(job))
         self._open.add(task)
         task.add_done_callback(self._open.discard)
         connection_lost = asyncio.create_task(lost.wait())
@@ -201,13 +197,14 @@ class QueueLoop:
             await asyncio.wait({task, connection_lost}, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
             # Leaving the handler this way would delete the row under a run that still waits.
-            log.info("job_handler_cancelled", run_id=run_id)
+            log.info("job_handler_cancelled", job_id=job.id)
         finally:
             connection_lost.cancel()
 
-    async def _call(self, run_id: RunId, attempts: int) -> None:
+    async def _call(self, job: Job) -> None:
+        run_id, _, attempts = (job.payload or b"").decode().partition(":")
         try:
-            await self._handler(run_id, attempts)
+            await self._handler(RunId(run_id), int(attempts))
         except Exception:  # the boundary: whatever went wrong, the reconciler brings the run back
             log.exception("run_handling_failed", run_id=run_id)
 

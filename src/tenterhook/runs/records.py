@@ -123,17 +123,19 @@ async def cancel_runs(transaction: Transaction, subject_id: str, reason: str) ->
 
 _RENEW = """
 UPDATE runs SET lease_expires_at = now() + make_interval(secs => $3)
-WHERE id = ANY($1::text[]) AND worker_id = $2 AND state = 'running'
-RETURNING id
+FROM unnest($1::text[], $4::integer[]) AS mine (run_id, number)
+WHERE id = mine.run_id AND attempts = mine.number AND worker_id = $2 AND state = 'running'
+RETURNING id, attempts
 """
 
 
 async def renew_leases(
-    reader: Reader, run_ids: Sequence[RunId], *, worker_id: str, lease_seconds: float
-) -> set[RunId]:
-    """Renew the leases and return the runs that are still this worker's."""
-    rows = await reader.raw.fetch(_RENEW, list(run_ids), worker_id, lease_seconds)
-    return {RunId(row["id"]) for row in rows}
+    reader: Reader, open_attempts: Sequence[tuple[RunId, int]], *, worker_id: str, lease_seconds: float
+) -> set[tuple[RunId, int]]:
+    """Renew the leases of runs, each with its attempt, and return those that are still this worker's."""
+    ids, numbers = [run_id for run_id, _ in open_attempts], [number for _, number in open_attempts]
+    rows = await reader.raw.fetch(_RENEW, ids, worker_id, lease_seconds, numbers)
+    return {(RunId(row["id"]), row["attempts"]) for row in rows}
 
 
 _FINISH = """

@@ -28,7 +28,16 @@ import structlog
 from tenterhook.database import Database, DatabaseUnavailableError, Reader
 from tenterhook.ids import RunId, new_worker_id
 from tenterhook.runs import queue, records
-from tenterhook.runs.run import AttemptOutcome, AttemptResult, NotExecutable, Run, RunKind, RunState
+from tenterhook.runs.run import (
+    AttemptOutcome,
+    AttemptResult,
+    Executable,
+    NotExecutable,
+    Observe,
+    Run,
+    RunKind,
+    RunState,
+)
 from tenterhook.runs.signals import RunSignal, RunSignals
 
 log = structlog.get_logger(__name__)
@@ -68,7 +77,7 @@ class Worker:
         self._kinds = kinds
         self._limits = limits
         self._signals = signals
-        self._open: dict[RunId, asyncio.Event] = {}
+        self._open: dict[tuple[RunId, int], asyncio.Event] = {}
         self._stopping = asyncio.Event()
         self._wake_reconciler = asyncio.Event()
         self._queue = queue.QueueLoop(
@@ -114,17 +123,24 @@ class Worker:
             ),
         ]
         claiming = asyncio.create_task(self._queue.run(self._stopping))
+        stop_asked = asyncio.create_task(self._stopping.wait())
         try:
-            await self._stopping.wait()
+            # None of them ends by itself: when one does, the worker must not look alive.
+            ended, _ = await asyncio.wait(
+                {stop_asked, claiming, *around}, return_when=asyncio.FIRST_COMPLETED
+            )
+            for task in ended - {stop_asked}:
+                task.result()
             _, unfinished = await asyncio.wait({claiming}, timeout=self._limits.drain_timeout_seconds)
             if unfinished:
                 log.warning("drain_timed_out", open_runs=self.open_runs)
             await end_executions()
             await claiming
         finally:
-            for task in (claiming, *around):
+            everything = (stop_asked, claiming, *around)
+            for task in everything:
                 task.cancel()
-            await asyncio.gather(claiming, *around, return_exceptions=True)
+            await asyncio.gather(*everything, return_exceptions=True)
             log.info("worker_stopped", worker_id=self.id)
 
     async def _repeat(
@@ -152,11 +168,14 @@ class Worker:
             kept = await records.renew_leases(
                 reader, mine, worker_id=self.id, lease_seconds=self._limits.lease_seconds
             )
-        for run_id in set(mine) - kept:
-            if (lost := self._open.get(run_id)) is not None:
+        for attempt in set(mine) - kept:
+            if (lost := self._open.get(attempt)) is not None:
                 lost.set()
 
     async def _rescue(self) -> None:
+        # First its own: after a pause of the machine or the database every lease has expired, ours too, and a run that
+        # still goes on here must not be started again.
+        await self._renew()
         while True:
             async with self._database.transaction() as transaction:
                 rescued = await records.rescue_lost_runs(transaction)
@@ -184,7 +203,7 @@ class Worker:
                 log.debug("job_dropped", run_id=run_id, attempts=attempts)
                 return
             kind = self._kinds[run.kind]
-            prepared = await kind.prepare(reader, run)
+            prepared = await _prepared(kind, reader, run)
             if isinstance(prepared, NotExecutable):
                 await self._set_aside(reader, kind, run, prepared)
                 return
@@ -198,7 +217,7 @@ class Worker:
         if attempt is None:
             log.debug("run_taken_by_another", run_id=run_id)
             return
-        lost = self._open[run.id] = asyncio.Event()
+        lost = self._open[run.id, attempt] = asyncio.Event()
         try:
             self._emit("started", run, attempt, subject_id=run.subject_id, worker_id=self.id)
 
@@ -212,7 +231,7 @@ class Worker:
                 return
             await self._finish(kind, run, attempt, result)
         finally:
-            del self._open[run.id]
+            del self._open[run.id, attempt]
 
     async def _set_aside(self, reader: Reader, kind: RunKind, run: Run, found: NotExecutable) -> None:
         await records.set_aside(reader, run, found.state, found.reason)
@@ -298,6 +317,29 @@ class Worker:
 
     def _emit(self, signal: str, run: Run, attempt: int, /, **data: Any) -> None:
         self._signals.emit(RunSignal(kind=signal, run_id=run.id, attempt=attempt, data=data))
+
+
+class _FailedPreparation:
+    """Stands for a run that the platform failed to prepare: its attempt is recorded, and ends as interrupted."""
+
+    code_version: int | None = None
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    async def execute(self, run: Run, attempt: int, observe: Observe) -> AttemptResult:
+        del run, attempt, observe
+        raise self._error
+
+
+async def _prepared(kind: RunKind, reader: Reader, run: Run) -> Executable | NotExecutable:
+    """Prepare the run; what fails other than the database becomes an attempt that says so, not a silent loop."""
+    try:
+        return await kind.prepare(reader, run)
+    except DATABASE_TROUBLE:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, the attempt tells and counts it
+        return _FailedPreparation(error)
 
 
 def _result_of(execution: asyncio.Task[AttemptResult]) -> AttemptResult:

@@ -20,6 +20,7 @@ from tenterhook.sandbox.limits import LimitHit, Limits
 from tenterhook.sandbox.node_binary import NodeBinary, find_node
 from tenterhook.sandbox.pool import PoolStatus, SandboxPool
 from tenterhook.sandbox.script import Invocation, Json, Script, Webtask
+from tenterhook.sandbox.spawn import SandboxUnavailableError
 from tenterhook.sandbox.storage import MemoryStorage, Storage, StorageConflictError
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "Outcome",
     "PoolStatus",
     "SandboxPool",
+    "SandboxUnavailableError",
     "Script",
     "Storage",
     "StorageConflictError",

@@ -196,15 +196,15 @@ class SandboxPool:
             return execution
         raise spawn.SandboxUnavailableError("Processes for hooks keep ending before they begin a run.")
 
-    async def close(self) -> None:
-        """Take no more runs, let open ones finish for ``drain_seconds``, then end every process."""
+    async def close(self, *, drain_seconds: float | None = None) -> None:
+        """Take no more runs, let open ones finish for ``drain_seconds`` (default: the pool's), then end every process."""
         self._closing = True
         for waiting in self._line:
             if not waiting.place.done():
                 waiting.place.set_exception(OverloadedError("The sandbox is being closed."))
         self._line.clear()
         loop = asyncio.get_running_loop()
-        until = loop.time() + self._drain_seconds
+        until = loop.time() + (self._drain_seconds if drain_seconds is None else drain_seconds)
         while any(self._load(process) for process in self._processes):
             self._changed.clear()
             try:

@@ -154,16 +154,27 @@ async def count_of_tenant(reader: Reader, tenant_id: TenantId, equals: Sequence[
 
 
 async def erase_user(
-    transaction: Transaction, tenant_id: TenantId, user_id: str, names: Iterable[str] = ()
+    transaction: Transaction,
+    tenant_id: TenantId,
+    user_id: str,
+    *,
+    connection_id: ConnectionId,
+    names: Iterable[str] = (),
 ) -> int:
-    """Delete every event about the user, by id or by the names they went by; return how many there were."""
+    """Delete every event about the user, by id, or by the names they went by in their connection.
+
+    Returns how many there were. The same name in another connection is somebody else's.
+    """
     folded = [name.lower() for name in names]
     result = await transaction.execute(
         delete(tenant_logs).where(
             tenant_logs.c.tenant_id == tenant_id,
             or_(
                 tenant_logs.c.user_id == _shown_user_id(user_id),
-                func.lower(tenant_logs.c.user_name).in_(folded),
+                and_(
+                    tenant_logs.c.connection_id == connection_id,
+                    func.lower(tenant_logs.c.user_name).in_(folded),
+                ),
             ),
         )
     )

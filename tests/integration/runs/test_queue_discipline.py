@@ -6,6 +6,8 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from pgqueuer.core.qm import QueueManager
+from pgqueuer.domain.errors import FailingListenerError
 
 from tenterhook.database import Database
 from tenterhook.ids import RunId
@@ -15,7 +17,9 @@ from tenterhook.runs import (
     AttemptResult,
     NotExecutable,
     NotInTransactionError,
+    RunSignals,
     RunState,
+    Worker,
     cancel_runs,
     create_run,
     queue,
@@ -86,7 +90,7 @@ async def test_a_rolled_back_registration_leaves_neither_run_nor_job(database: D
 
 async def test_no_exception_leaves_the_handler_and_the_run_comes_back(database: Database) -> None:
     kind = RecordingKind()
-    kind.prepare_error = RuntimeError("the platform failed")
+    kind.prepare_error = OSError("the database failed")
     async with working(database, kind) as (worker, watch):
         run_id = await register(database)
         async with asyncio.timeout(20):
@@ -97,6 +101,68 @@ async def test_no_exception_leaves_the_handler_and_the_run_comes_back(database: 
         worker._reconcile_now()
         await watch.count("finished", 1)
     assert await state_of(database, run_id) == (RunState.SUCCEEDED, 1)
+
+
+async def test_a_run_that_cannot_be_prepared_says_so_and_does_not_loop_unseen(database: Database) -> None:
+    kind = RecordingKind()
+    kind.prepare_error = RuntimeError("a secret cannot be opened")
+    async with working(database, kind) as (_, watch):
+        run_id = await register(database)
+        await watch.count("finished", 1)
+        kind.prepare_error = None
+        await watch.count("finished", 2)
+    assert await state_of(database, run_id) == (RunState.SUCCEEDED, 2)
+    async with database.reader() as reader:
+        first = await reader.raw.fetchrow("SELECT outcome, notes::text FROM attempts WHERE number = 1")
+    assert first["outcome"] == "interrupted"
+    assert "a secret cannot be opened" in first["notes"]
+
+
+async def test_a_worker_does_not_rescue_its_own_living_run(database: Database) -> None:
+    """After a pause of machine or database every lease has expired; what goes on here must not start again."""
+    kind = RecordingKind()
+    kind.may_end.clear()
+    limits = replace(LIMITS, lease_seconds=60, rescue_interval_seconds=0.1)
+    async with working(database, kind, limits) as (_, watch):
+        run_id = await register(database)
+        await watch.count("started", 1)
+        async with database.reader() as reader:
+            await reader.raw.execute("UPDATE runs SET lease_expires_at = now() - interval '1 h'")
+            async with asyncio.timeout(20):
+                while await reader.raw.fetchval("SELECT lease_expires_at < now() FROM runs"):
+                    await asyncio.sleep(0.02)
+        kind.may_end.set()
+        await watch.count("finished", 1)
+    assert kind.started == [(run_id, 1)]
+    assert await state_of(database, run_id) == (RunState.SUCCEEDED, 1)
+
+
+async def test_a_failing_listener_is_connected_anew(database: Database, monkeypatch) -> None:
+    """PgQueuer's own error for it is of no class that one would guess."""
+    failures = iter([FailingListenerError()])
+    run = QueueManager.run
+
+    async def failing_once(self, **options):
+        for failure in failures:
+            raise failure
+        await run(self, **options)
+
+    monkeypatch.setattr(QueueManager, "run", failing_once)
+    kind = RecordingKind()
+    async with working(database, kind) as (_, watch):
+        await register(database)
+        await watch.count("finished", 1)
+
+
+async def test_a_worker_whose_part_ended_does_not_look_alive(database: Database, monkeypatch) -> None:
+    async def broken(self):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Worker, "_reconcile", broken)
+    worker = Worker(database, {}, LIMITS, RunSignals())
+    with pytest.raises(ZeroDivisionError):
+        async with asyncio.timeout(20):
+            await worker.run(asyncio.Event().wait)
 
 
 async def test_a_cancelled_handler_neither_ends_the_run_nor_loses_it(database: Database) -> None:

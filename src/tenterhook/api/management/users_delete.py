@@ -38,6 +38,8 @@ async def delete_user(
         user = found.user
         await users.remove(transaction, token.tenant.id, user.id)
         names = [name for name in (user.email, user.username) if name is not None]
-        await tenant_log.erase_user(transaction, token.tenant.id, user.id, names)
+        await tenant_log.erase_user(
+            transaction, token.tenant.id, user.id, connection_id=user.connection_id, names=names
+        )
         await log.write(transaction, body=None, status=204, response=None)
     return Response(status_code=204)
