@@ -16,6 +16,7 @@ U+0000 (JSON's escape for it), lone surrogates, NaN and infinities.
 from __future__ import annotations
 
 import inspect
+import math
 import re
 import urllib.parse
 from collections.abc import Callable
@@ -31,6 +32,7 @@ from tenterhook.api.validation import BODY_ERROR_CODE, describe_body_error
 from tenterhook.errors import InvalidInputError
 
 FORM = "application/x-www-form-urlencoded"
+_PERHAPS_TOO_LARGE = re.compile(rb"[eE]\+?[0-9]{3}|[0-9]{300}")
 _MOST_FORM_FIELDS = 1000
 _MEMBER = re.compile(r"([^\[\]]+)\[([^\[\]]+)\]")
 """``user_metadata[plan]=free``: how a form writes a member of an object."""
@@ -97,6 +99,8 @@ def _parse_json(body: bytes) -> Any:
     # In valid JSON the character can only be written as an escape, which is rare: only then look closely.
     if b"\\u0000" in body:
         _refuse_nul(value)
+    if _PERHAPS_TOO_LARGE.search(body):
+        _refuse_infinity(value)
     return value
 
 
@@ -119,6 +123,17 @@ def _parse_form(body: bytes) -> dict[str, Any]:
             owner[member[2]] = value
     _refuse_nul(values)
     return values
+
+
+def _refuse_infinity(value: Any) -> None:
+    """Refuse numbers that became infinite in reading (``1e999``): they cannot be stored."""
+    pending = [value]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, float) and not math.isfinite(item):
+            raise InvalidBodyError("Payload validation error: 'Numbers must be finite'.")
+        if isinstance(item, dict | list):
+            pending.extend(item.values() if isinstance(item, dict) else item)
 
 
 def _refuse_nul(value: Any) -> None:

@@ -1,6 +1,12 @@
 """Connection, transactions, migrations and the vault. The embedded server is in ``database.embedded``."""
 
-from tenterhook.database.connection import Database, DatabaseUnavailableError, Reader, Transaction
+from tenterhook.database.connection import (
+    UNAVAILABLE,
+    Database,
+    DatabaseUnavailableError,
+    Reader,
+    Transaction,
+)
 from tenterhook.database.migrating import SchemaOutdatedError, head_revision, migrate, require_current_schema
 from tenterhook.database.schema import JSON, METADATA, MOMENT, jsonb_text
 from tenterhook.database.vault import (
@@ -16,6 +22,7 @@ __all__ = [
     "JSON",
     "METADATA",
     "MOMENT",
+    "UNAVAILABLE",
     "Database",
     "DatabaseUnavailableError",
     "Reader",

@@ -25,10 +25,11 @@ from typing import Any
 import asyncpg
 import structlog
 
-from tenterhook.database import Database, DatabaseUnavailableError, Reader
+from tenterhook.database import UNAVAILABLE, Database, DatabaseUnavailableError, Reader
 from tenterhook.ids import RunId, new_worker_id
 from tenterhook.runs import queue, records
 from tenterhook.runs.run import (
+    SUCCESSES,
     AttemptOutcome,
     AttemptResult,
     Executable,
@@ -44,12 +45,14 @@ log = structlog.get_logger(__name__)
 
 DATABASE_TROUBLE = (
     DatabaseUnavailableError,
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresError,
+    *UNAVAILABLE,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.QueryCanceledError,
 )
-"""What a lost, restarting or full database raises."""
+"""What passes: a lost, restarting, full or contended database. What it refuses for its content does not."""
 _FIRST_WRITE_RETRY_SECONDS, _LONGEST_WRITE_RETRY_SECONDS = 0.1, 2.0
 
 
@@ -274,6 +277,13 @@ class Worker:
                     raise
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, _LONGEST_WRITE_RETRY_SECONDS)
+            except Exception as error:
+                if isinstance(result, _UnstorableResult):
+                    raise
+                # Something in it that the database refuses, and would refuse for ever: keep what can be kept.
+                log.exception("result_not_storable", run_id=run.id, attempt=attempt)
+                result = _UnstorableResult.of(result, error)
+                state = records.state_after(run, result.outcome)
         if not written:
             log.warning("run_lost_to_another_worker", run_id=run.id, attempt=attempt)
             return
@@ -317,6 +327,22 @@ class Worker:
 
     def _emit(self, signal: str, run: Run, attempt: int, /, **data: Any) -> None:
         self._signals.emit(RunSignal(kind=signal, run_id=run.id, attempt=attempt, data=data))
+
+
+class _UnstorableResult(AttemptResult):
+    """What is left of a result that the database refused."""
+
+    @classmethod
+    def of(cls, result: AttemptResult, error: Exception) -> _UnstorableResult:
+        outcome = AttemptOutcome.ERROR if result.outcome in SUCCESSES else result.outcome
+        message = f"The result of the attempt could not be stored: {type(error).__name__}."
+        return cls(
+            outcome=outcome,
+            error={"name": "Error", "message": message},
+            notes=(f"it had ended as: {result.outcome.value}",),
+            called_back_at=result.called_back_at,
+            settled_at=result.settled_at,
+        )
 
 
 class _FailedPreparation:

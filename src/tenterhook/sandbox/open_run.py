@@ -201,7 +201,12 @@ class OpenRun:
             self.finish(Outcome.COULD_NOT_START, error=self._could_not_start)
             return
         error = (self._verdict.error if self._verdict is not None else None) or self._late_error
-        if error is not None or self._verdict is None:
+        if self._verdict is None and error is None:
+            # Our runtime never says so; a hook that forges its own end gets the explanation that fits.
+            error = HookError(
+                name="Error", message="The hook ended without calling cb.", code=ErrorCode.CALLBACK_MISSING
+            )
+        if error is not None:
             self.finish(Outcome.ERROR, error=error)
         elif any(call.failed and call.open_at_callback for call in self._calls):
             self.finish(Outcome.OK_WITH_FAILED_CALLS)

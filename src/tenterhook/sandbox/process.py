@@ -19,9 +19,12 @@ import contextlib
 import enum
 import os
 import signal
+import sys
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, cast
+
+import structlog
 
 from tenterhook.clock import Clock
 from tenterhook.sandbox import limits as limit_hits
@@ -40,7 +43,19 @@ ANSWER_SECONDS = 1.0
 """A process that does not answer for so long after a limit was hit is blocked."""
 _STATUS_SECONDS = 0.2
 _MAX_SCRIPTS = 128
+_log = structlog.get_logger(__name__)
+
+_SWEEP = """
+import os, signal, sys
+uid = int(sys.argv[1])
+os.setgroups([]); os.setresgid(uid, uid, uid); os.setresuid(uid, uid, uid)
+try:
+    os.kill(-1, signal.SIGKILL)
+except ProcessLookupError:
+    pass
+"""
 _MAX_USELESS_FRAMES = 10_000
+_MAX_USELESS_BYTES = 4 * 1024 * 1024
 _MAX_QUESTIONS = 64
 _STDERR_BYTES = 16 * 1024
 _CHUNK_BYTES = 64 * 1024
@@ -92,6 +107,7 @@ class NodeProcess(asyncio.Protocol):
         self._last_number = 0
         self._scripts: OrderedDict[str, None] = OrderedDict()
         self._useless_frames = 0
+        self._useless_bytes = 0
         self._stderr = bytearray()
         self._ready_timer = loop.call_later(READY_SECONDS, self._on_not_ready)
         self._why: str | None = None
@@ -265,7 +281,8 @@ class NodeProcess(asyncio.Protocol):
         if run is None or not self._deliver(kind, number, run, fields):
             # Too late, or beyond a bound: harmless now and then, a flood is not.
             self._useless_frames += 1
-            if self._useless_frames > _MAX_USELESS_FRAMES:
+            self._useless_bytes += self._decoder.last_frame_bytes
+            if self._useless_frames > _MAX_USELESS_FRAMES or self._useless_bytes > _MAX_USELESS_BYTES:
                 raise ProtocolViolation("a flood of frames without use")
 
     def _deliver(  # noqa: C901, PLR0911, PLR0912 - one branch for each message of the protocol
@@ -375,8 +392,30 @@ class NodeProcess(asyncio.Protocol):
                 SandboxUnavailableError(f"A process for hooks could not start: {last or status}")
             )
             self.ready.exception()  # whoever waits gets it; nobody waiting is no fault
-        self.ended.set_result(None)
         self._on_change(self)
+        if self._child.uid is None:
+            self.ended.set_result(None)
+        else:
+            task = self._loop.create_task(self._sweep(self._child.uid))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _sweep(self, uid: int) -> None:
+        """End what the process has left behind: the uid was its own, so whatever still has it came from there.
+
+        Only a process of that uid can name them all at once and nobody else, so one is started for it.
+        """
+        try:
+            sweeper = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-I", "-S", "-c", _SWEEP, str(uid)),
+                stdin=asyncio.subprocess.DEVNULL,
+                cwd="/",
+            )
+            await sweeper.wait()
+        except OSError as error:
+            _log.error("sandbox_sweep_failed", uid=uid, error=str(error))
+        finally:
+            self.ended.set_result(None)
 
     def _finish_all(self, status: int) -> None:
         runs, self.runs = list(self.runs.values()), {}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
@@ -38,6 +39,8 @@ class FrameDecoder:
     def __init__(self, *, max_frame_bytes: int) -> None:
         self._max_frame_bytes = max_frame_bytes
         self._pending = bytearray()
+        self.last_frame_bytes = 0
+        """Length of the frame that was yielded last."""
 
     def feed(self, data: bytes) -> Iterator[dict[str, Any]]:
         """Yield the messages that are complete now.
@@ -55,7 +58,40 @@ class FrameDecoder:
                 return
             body = bytes(self._pending[_LENGTH_BYTES:end])
             del self._pending[:end]
+            self.last_frame_bytes = length
             yield _parse(body)
+
+
+MAX_DEPTH = 100
+"""Levels of objects and lists in a message: beyond it recursive code (JSON, PostgreSQL's too) may fail."""
+_LONGEST_NUMBER = 400
+
+
+def _number(text: str) -> float | int | None:
+    """Read a number as JavaScript would; one that is too large for it becomes null, as in ``JSON.stringify``.
+
+    ``JSON.rawJSON('1e999')`` is valid JSON that Python reads as infinity, which no database takes.
+    """
+    if len(text) > _LONGEST_NUMBER:
+        return None
+    number = float(text)
+    if not math.isfinite(number):
+        return None
+    return int(text) if text.lstrip("-").isdigit() else number
+
+
+def _is_deeper_than(value: Json, depth: int) -> bool:
+    level: list[Json] = [value]
+    for _ in range(depth):
+        level = [
+            child
+            for parent in level
+            if isinstance(parent, dict | list)
+            for child in (parent.values() if isinstance(parent, dict) else parent)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -64,7 +100,11 @@ def _refuse_constant(name: str) -> NoReturn:
 
 def _parse(body: bytes) -> dict[str, Any]:
     try:
-        message = json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
+        message = json.loads(
+            body.decode("utf-8"), parse_constant=_refuse_constant, parse_float=_number, parse_int=_number
+        )
+        if body.count(b"{") + body.count(b"[") > MAX_DEPTH and _is_deeper_than(message, MAX_DEPTH):
+            raise ProtocolViolation(f"a frame of more than {MAX_DEPTH} levels")
         # Lone surrogates and NUL reach us only as escapes.
         if b"\\u" in body:
             message = _clean(message)

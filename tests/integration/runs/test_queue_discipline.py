@@ -478,3 +478,18 @@ async def test_a_run_held_just_when_its_hold_ends_is_not_forgotten(database: Dat
         run_id = await register(database)
         await watch.count("finished", 1)
     assert await state_of(database, run_id) == (RunState.SUCCEEDED, 1)
+
+
+async def test_a_result_that_the_database_refuses_is_recorded_as_such(database: Database) -> None:
+    """Retrying what will be refused for ever would hold the worker's places for ever."""
+    kind = RecordingKind()
+    kind.result = lambda run, attempt: AttemptResult(outcome=AttemptOutcome.OK, verdict={"x": float("inf")})
+    async with working(database, kind) as (_, watch):
+        run_id = await register(database)
+        await watch.count("finished", 1)
+    assert await state_of(database, run_id) == (RunState.ATTENTION, 1)
+    async with database.reader() as reader:
+        attempt = await reader.raw.fetchrow("SELECT outcome, error::text, notes::text FROM attempts")
+    assert attempt["outcome"] == "error"
+    assert "could not be stored" in attempt["error"]
+    assert "ended as: ok" in attempt["notes"]

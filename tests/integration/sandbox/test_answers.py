@@ -156,3 +156,23 @@ async def test_hostile_error_values_are_described(run: Runner) -> None:
     error = (await run(source)).error
     assert error is not None
     assert error.properties == {}
+
+
+async def test_numbers_that_only_json_can_write_become_what_javascript_makes_of_them(run: Runner) -> None:
+    """``1e999`` is JSON, but Python reads infinity, which no database takes."""
+    execution = await run(
+        "module.exports = (user, context, cb) => "
+        "cb(null, { a: JSON.rawJSON('1e999'), b: JSON.rawJSON('9'.repeat(5000)), c: 1.5, d: -7 });"
+    )
+    assert execution.outcome is Outcome.OK
+    assert execution.verdict.result == {"a": None, "b": None, "c": 1.5, "d": -7}
+
+
+@pytest.mark.parametrize(("depth", "outcome"), [(50, Outcome.OK), (51, Outcome.ERROR), (5000, Outcome.ERROR)])
+async def test_depth_of_a_result_is_limited(run: Runner, depth: int, outcome: Outcome) -> None:
+    execution = await run(
+        f"module.exports = (user, context, cb) => {{ let a = []; for (let i = 1; i < {depth}; i++) a = [a]; cb(null, a) }}"
+    )
+    assert execution.outcome is outcome
+    if outcome is Outcome.ERROR:
+        assert execution.error.code == "NOT_SERIALIZABLE"

@@ -352,3 +352,23 @@ def test_version_is_that_of_the_binary() -> None:
     node = find_node()
     printed = subprocess.run([node.path, "--version"], capture_output=True, text=True, check=True).stdout
     assert printed.strip() == f"v{node.version}"
+
+
+@pytest.mark.skipif(
+    not AS_ROOT, reason="without a uid of its own, what a process left cannot be told from the host's"
+)
+async def test_what_a_process_leaves_behind_ends_with_it() -> None:
+    spawning = (
+        "const child = require('child_process').spawn('/bin/sh', ['-c', 'exec setsid sleep 600'], "
+        "{ detached: true, stdio: 'ignore' }); child.unref(); cb(null, child.pid)"
+    )
+    async with SandboxPool(drain_seconds=0) as pool:
+        left = await result_of_spawning(Runner(pool), spawning)
+        os.kill(left, 0)  # it is there
+    wait_for_end(left)
+
+
+async def result_of_spawning(run: Runner, body: str) -> int:
+    execution = await run(f"{HEAD} {body} }}")
+    assert execution.verdict is not None, execution.error
+    return int(execution.verdict.result)

@@ -12,6 +12,27 @@ const { send, sendText, stringify } = require('./channel.cjs');
 const { describe, ours } = require('./errors.cjs');
 
 const NOT_SERIALIZABLE = 'Error when JSON serializing the result of the extension point';
+// Half of what the host lets a frame have.
+const MAX_DEPTH = 50;
+
+/** Whether JSON text nests deeper than MAX_DEPTH; the text is looked at, for JSON.rawJSON hides from the value. */
+function isTooDeep(text) {
+  let depth = 0;
+  let quoted = false;
+  for (let i = 0; i < text.length; i += 1) {
+    const c = text[i];
+    if (quoted) {
+      if (c === '\\') i += 1;
+      else if (c === '"') quoted = false;
+    } else if (c === '"') quoted = true;
+    else if (c === '{' || c === '[') {
+      depth += 1;
+      if (depth > MAX_DEPTH) return true;
+    } else if (c === '}' || c === ']') depth -= 1;
+  }
+  return false;
+}
+
 // What a console line costs besides its text, so that empty lines are not free.
 const LINE_OVERHEAD_BYTES = 32;
 // With every character escaped it still fits a frame.
@@ -81,6 +102,10 @@ class Run {
       text = stringify(result || {}) ?? '{}';
     } catch {
       this.#callBack(ours('NOT_SERIALIZABLE', NOT_SERIALIZABLE), null);
+      return;
+    }
+    if (isTooDeep(text)) {
+      this.#callBack(ours('NOT_SERIALIZABLE', `${NOT_SERIALIZABLE}: more than ${MAX_DEPTH} levels`), null);
       return;
     }
     if (byteLength(text) > this.resultBytes) {
