@@ -90,6 +90,7 @@ class SandboxPool:
         self._claims: dict[NodeProcess, int] = {}
         self._line: deque[_Waiting] = deque()
         self._opening: set[asyncio.Task[None]] = set()
+        self._ending: set[asyncio.Future[None]] = set()
         self._idle_timers: dict[NodeProcess, asyncio.TimerHandle] = {}
         self._closing = False
         self._changed = asyncio.Event()
@@ -216,6 +217,7 @@ class SandboxPool:
         for process in processes:
             process.kill(CLOSING)
         await asyncio.gather(*(process.ended for process in processes), *self._opening)
+        await asyncio.gather(*self._ending)
 
     # -- Places
 
@@ -312,6 +314,9 @@ class SandboxPool:
         self._changed.set()
         if process.state is State.ENDED:
             self._processes.discard(process)
+            if not process.ended.done():  # what it left behind is being ended
+                self._ending.add(process.ended)
+                process.ended.add_done_callback(self._ending.discard)
             timer = self._idle_timers.pop(process, None)
             if timer is not None:
                 timer.cancel()
