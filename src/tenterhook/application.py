@@ -33,7 +33,7 @@ from tenterhook.database import (
     require_current_schema,
 )
 from tenterhook.directory import AccessTokens, PasswordHasher, Tenant, Tenants, tenants
-from tenterhook.errors import TenterhookError
+from tenterhook.errors import ConfigurationError, TenterhookError
 from tenterhook.flows import ProvisionedTenant, Registrar, provision
 from tenterhook.hooks import HookEditor, HookInvoker
 from tenterhook.hooks.hook_runs import HookRuns
@@ -169,6 +169,7 @@ async def open_application(settings: Settings, *, api: bool, worker: bool) -> As
         ConfigurationError: the operator must change something first; see ``open_database`` and ``open_vault``.
     """
     clock = SystemClock()
+    _require_initialized(settings)
     async with AsyncExitStack() as stack:
         ended = asyncio.Event()
         database = await stack.enter_async_context(open_database(settings, create=False, on_loss=ended.set))
@@ -200,6 +201,16 @@ async def open_application(settings: Settings, *, api: bool, worker: bool) -> As
                 stack=stack,
             )
         yield application
+
+
+def _require_initialized(settings: Settings) -> None:
+    """Refuse an empty data folder before anything is made in it: it is most likely a mistyped name."""
+    if settings.database_url is None and not embedded.exists(settings.data_dir):
+        folder = settings.data_dir.absolute()
+        raise ConfigurationError(
+            f"There is no database in {folder} yet. Run `tenterhook init --data {settings.data_dir}` first, or name "
+            "another folder with --data."
+        )
 
 
 def _module_store(settings: Settings, folder: Path) -> ModuleStore:

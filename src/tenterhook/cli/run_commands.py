@@ -14,7 +14,7 @@ from rich.table import Table
 from tenterhook.cli.crossing import command
 from tenterhook.cli.editing import read_text
 from tenterhook.cli.failures import CommandError, ExitCode
-from tenterhook.cli.management_client import management_client
+from tenterhook.cli.management_client import ManagementClient, management_client
 from tenterhook.cli.options import AsJSON, Data, HookName, ProfileFile
 from tenterhook.cli.profile import find_profile
 from tenterhook.cli.terminal import on_one_line, output, say, say_json, visible
@@ -127,9 +127,17 @@ async def list_runs(
     output.print(table, soft_wrap=True)
 
 
+_RUN_ID_LENGTH = 26
+
+
 @command
 async def show_run(
-    run_id: Annotated[str, typer.Argument(metavar="RUN_ID", help="The run's id.", show_default=False)],
+    run_id: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN_ID", help="The run's id, or its end as `start` shows it.", show_default=False
+        ),
+    ],
     as_json: AsJSON = False,
     profile: ProfileFile = None,
     data: Data = None,
@@ -138,11 +146,25 @@ async def show_run(
     if not run_id.isalnum():
         raise CommandError(f"{on_one_line(run_id)!r} is not the id of a run; see `tenterhook runs ls`.")
     async with management_client(find_profile(profile, data)) as client:
+        if len(run_id) < _RUN_ID_LENGTH:
+            run_id = await _whole_id(client, run_id)
         found = await client.get(f"/api/extensions/runs/{run_id}")
     if as_json:
         say_json(found)
         return
     print_run(found)
+
+
+async def _whole_id(client: ManagementClient, end: str) -> str:
+    """Return the id of the newest runs' that ends so, as `start` shows ids; the live view has only the ends."""
+    recent = await client.get("/api/extensions/runs", per_page=100)
+    fitting = [item["id"] for item in recent["runs"] if item["id"].endswith(end.upper())]
+    if len(fitting) != 1:
+        number = "No run" if not fitting else f"{len(fitting)} runs"
+        raise CommandError(
+            f"{number} of the newest 100 end in {on_one_line(end)!r}; `tenterhook runs ls` lists the full ids."
+        )
+    return str(fitting[0])
 
 
 def print_run(found: Mapping[str, Any]) -> None:

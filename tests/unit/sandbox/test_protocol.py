@@ -56,7 +56,6 @@ def frame(body: bytes) -> bytes:
         b'{"type": "x"} {"type": "y"}',
         b'\xff{"type": "x"}',
         b'\xef\xbb\xbf{"type": "x"}',
-        b'{"type": "x", "n": ' + b"9" * 5000 + b"}",
         b'{"type": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
         b'{"type": "\\u0000", "deep": ' + b"[" * 900 + b"]" * 900 + b"}" + b"}",
     ],
@@ -139,3 +138,12 @@ def test_boolean_refuses(value: object) -> None:
 def test_error_refuses(error: object) -> None:
     with pytest.raises(ProtocolViolation):
         Fields({"error": error}).error()
+
+
+@pytest.mark.parametrize(
+    ("number", "read"),
+    [(b"1e999", None), (b"-1e999", None), (b"9" * 5000, None), (b"1.5", 1.5), (b"-7", -7), (b"1e3", 1000.0)],
+)
+def test_numbers_are_read_as_javascript_would(number: bytes, read: float | None) -> None:
+    (message,) = FrameDecoder(max_frame_bytes=1 << 20).feed(frame(b'{"type": "x", "n": ' + number + b"}"))
+    assert message["n"] == read

@@ -73,7 +73,7 @@ def sign_up_line(url: str, *, client_id: str, connection: str, ca_file: Path | N
     """Return one line for a shell that signs somebody up, somebody else at each call."""
     certificate = f" --cacert '{ca_file.resolve()}'" if ca_file else ""
     return (
-        f"curl -sS{certificate} {url}/dbconnections/signup -H 'Content-Type: application/json' "
+        f"curl -sS -w '\\n'{certificate} {url}/dbconnections/signup -H 'Content-Type: application/json' "
         f"""-d '{{"client_id":"{client_id}","connection":"{connection}","""
         f""""email":"ada-'$(date +%s%N)'@example.com","password":"{_PASSWORD}"}}'"""
     )

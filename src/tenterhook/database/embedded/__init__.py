@@ -9,7 +9,14 @@ from tenterhook.database.embedded.errors import (
     ServerDidNotStartError,
     ServerDidNotStopError,
 )
-from tenterhook.database.embedded.server import EmbeddedServer, start, stop, url_of_running, wait_until_ended
+from tenterhook.database.embedded.server import (
+    EmbeddedServer,
+    exists,
+    start,
+    stop,
+    url_of_running,
+    wait_until_ended,
+)
 
 __all__ = [
     "DataFolderInUseError",
@@ -19,6 +26,7 @@ __all__ = [
     "IsolationRefusedError",
     "ServerDidNotStartError",
     "ServerDidNotStopError",
+    "exists",
     "postgres_version",
     "start",
     "stop",

@@ -139,6 +139,11 @@ async def stop(server: EmbeddedServer) -> None:
         os.close(server.owner_lock)
 
 
+def exists(data_dir: Path) -> bool:
+    """Tell whether the folder holds a server's data already; nothing is made or started."""
+    return Layout(data_dir=data_dir.resolve()).cluster_dir.is_dir()
+
+
 def url_of_running(data_dir: Path) -> SecretStr | None:
     """Return the product's URL of a server that another process owns; None when none runs.
 
