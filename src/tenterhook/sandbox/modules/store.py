@@ -367,12 +367,13 @@ async def _run_node(*arguments: str, text: str = "") -> tuple[int, str]:
         NODE,
         *arguments,
         env={},
-        stdin=asyncio.subprocess.PIPE,
+        # Without input no pipe: uvloop refuses to write, even nothing, to a process that has ended already.
+        stdin=asyncio.subprocess.PIPE if text else asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
     try:
-        output, _none = await process.communicate(text.encode("utf-8", "replace"))
+        output, _none = await process.communicate(text.encode("utf-8", "replace") if text else None)
     finally:
         if process.returncode is None:
             process.kill()
