@@ -59,17 +59,21 @@ class Program:
         """Make what is missing and return what ``init --json`` says."""
         return json.loads(self.command("init", "--json").stdout)
 
-    def serve(self) -> None:
-        """Start the server and wait until it says that it listens."""
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [TENTERHOOK, "serve"],
+    def start(self, command: str, log: Path) -> subprocess.Popen[bytes]:
+        """Start a program that goes on, its output in a file."""
+        with log.open("wb") as output:
+            return subprocess.Popen(
+                [TENTERHOOK, command],
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
-                stdout=log,
+                stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+
+    def serve(self, command: str = "serve") -> None:
+        """Start the server and wait until it says that it listens."""
+        self.process = self.start(command, self.log)
         until = time.monotonic() + 90
         while not (found := _READY.search(self.log.read_text(errors="replace"))):
             assert self.process.poll() is None, self.log.read_text(errors="replace")
