@@ -19,15 +19,13 @@ import contextlib
 import enum
 import os
 import signal
-import sys
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, cast
 
-import structlog
-
 from tenterhook.clock import Clock
 from tenterhook.sandbox import limits as limit_hits
+from tenterhook.sandbox import sweeping
 from tenterhook.sandbox.execution import ErrorCode, HookError, Outcome
 from tenterhook.sandbox.limits import LimitHit
 from tenterhook.sandbox.open_run import OpenRun
@@ -43,17 +41,6 @@ ANSWER_SECONDS = 1.0
 """A process that does not answer for so long after a limit was hit is blocked."""
 _STATUS_SECONDS = 0.2
 _MAX_SCRIPTS = 128
-_log = structlog.get_logger(__name__)
-
-_SWEEP = """
-import os, signal, sys
-uid = int(sys.argv[1])
-os.setgroups([]); os.setresgid(uid, uid, uid); os.setresuid(uid, uid, uid)
-try:
-    os.kill(-1, signal.SIGKILL)
-except ProcessLookupError:
-    pass
-"""
 _MAX_USELESS_FRAMES = 10_000
 _MAX_USELESS_BYTES = 4 * 1024 * 1024
 _MAX_QUESTIONS = 64
@@ -401,19 +388,8 @@ class NodeProcess(asyncio.Protocol):
             task.add_done_callback(self._tasks.discard)
 
     async def _sweep(self, uid: int) -> None:
-        """End what the process has left behind: the uid was its own, so whatever still has it came from there.
-
-        Only a process of that uid can name them all at once and nobody else, so one is started for it.
-        """
         try:
-            sweeper = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-I", "-S", "-c", _SWEEP, str(uid)),
-                stdin=asyncio.subprocess.DEVNULL,
-                cwd="/",
-            )
-            await sweeper.wait()
-        except OSError as error:
-            _log.error("sandbox_sweep_failed", uid=uid, error=str(error))
+            await sweeping.end_all_of(uid)
         finally:
             self.ended.set_result(None)
 
