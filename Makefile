@@ -9,7 +9,7 @@ COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(PY) -m piptools compile --quiet 
 	--strip-extras --no-emit-index-url --no-emit-find-links --no-emit-options $(if $(UPGRADE),--upgrade)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup environment start check test bench docs wheel lock system-packages clean
+.PHONY: help setup environment start check test bench docs wheel lock outdated system-packages clean
 
 help:  ## List these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
@@ -33,7 +33,7 @@ check: setup  ## Format, lint, types, import layers, JavaScript syntax, unit tes
 	$(PY) tools/run_tests.py tests/unit
 
 test: setup  ## Every test: real database, real Node processes, the real program; leaves nothing running
-	$(PY) tools/run_tests.py tests
+	$(PY) tools/run_tests.py -n auto --dist worksteal tests
 
 bench: environment  ## Run every benchmark; the figures and their machine are in bench/README.md
 	@set -e; for program in bench/*.py; do echo "$(PY) $$program"; $(PY) "$$program"; done
@@ -49,6 +49,9 @@ wheel: environment  ## Build dist/tenterhook-*.whl and check that nothing is mis
 lock: environment  ## Write the lock files anew from pyproject.toml (UPGRADE=1: newest versions)
 	$(COMPILE) --output-file=requirements.lock pyproject.toml
 	$(COMPILE) --extra=dev --output-file=requirements-dev.lock pyproject.toml
+
+outdated: environment  ## Ask the registries what is newer than Node's wheel and the other pins that safety rests on
+	$(PY) tools/outdated.py $(if $(WRITE),--write)
 
 system-packages:  ## Debian, as root: install the system's packages that a clone needs
 	@sh tools/system-packages

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import threading
 from collections.abc import AsyncIterator, Iterator
 from urllib.parse import urlsplit, urlunsplit
@@ -23,6 +24,22 @@ from tenterhook.database import Database, embedded, migrate
 def pytest_asyncio_loop_factories(config, item):
     """Run tests on the loop that the product runs on: its transports are not asyncio's."""
     return {"uvloop": uvloop.new_event_loop}
+
+
+def pytest_xdist_auto_num_workers(config):
+    """One process more than there are processors: at any time some test only waits for a process that it started."""
+    return len(os.sched_getaffinity(0)) + 1
+
+
+@pytest.hookimpl(trylast=True)  # after pytest-randomly has put them into an order of its own
+def pytest_collection_modifyitems(items):
+    """Begin with those that asked for more time than the others have, so that nobody waits for them at the end."""
+    items.sort(key=_own_timeout_seconds, reverse=True)
+
+
+def _own_timeout_seconds(item) -> int:
+    marker = item.get_closest_marker("timeout")
+    return marker.args[0] if marker else 0
 
 
 _TEMPLATE = "template_of_tests"

@@ -13,12 +13,14 @@ from pathlib import Path
 import cli_page
 import errors_page
 import extensibility_points
+import limits_page
 import settings_page
 
 REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
 
 PAGES: dict[str, Callable[[], str]] = {
     "settings.md": settings_page.render,
+    "limits.md": limits_page.render,
     "errors.md": errors_page.render,
     "cli.md": cli_page.render,
     "extensibility-points.md": extensibility_points.render,

@@ -5,20 +5,35 @@ this process come back to it (``PR_SET_CHILD_SUBREAPER``), whatever their enviro
 pytest has ended, whoever is still a child of ours was left behind by a test.
 
     python tools/run_tests.py [--patience SECONDS] [what pytest takes]
+
+``-n auto`` spreads the tests over as many processes as ``tests/conftest.py`` finds right.
+
+What the tests write goes into a folder that is gone afterwards; in memory, where there is room: they make some hundred
+databases, and waiting for a disk takes half of their time. Crashes are tried all the same, by killing processes. For a
+look at what a failed test has left, run that test with pytest itself.
 """
 
 from __future__ import annotations
 
 import argparse
 import ctypes
+import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _PR_SET_CHILD_SUBREAPER = 36
+_MEMORY = Path("/dev/shm")
+_NEEDED_BYTES = 2 << 30
+"""The tests have used a quarter of it at most."""
+_PREFIX = "th-"  # short: a socket's path has 107 bytes, and much of it is the test's name
 
 
 def main() -> None:
@@ -30,16 +45,66 @@ def main() -> None:
     if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         sys.exit("This kernel cannot hand orphans back (PR_SET_CHILD_SUBREAPER).")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is pytest's to handle
-    pytest = subprocess.Popen(
-        [sys.executable, "-m", "pytest", *for_pytest],
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509 - no threads here
-    )
-    code = _wait_for(pytest.pid)
-    left = _left_behind(own.patience)
-    for pid, command in left:
-        print(f"Left running by the tests, now ended: process {pid}: {command}", file=sys.stderr)
-        os.kill(pid, signal.SIGKILL)
+    with _temporary_folder() as folder:
+        pytest = subprocess.Popen(
+            [sys.executable, "-m", "pytest", f"--basetemp={folder / 't'}", *for_pytest],
+            env=_environment(folder),
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509 - no threads here
+        )
+        code = _wait_for(pytest.pid)
+        left = _left_behind(own.patience)
+        for pid, command in left:
+            print(f"Left running by the tests, now ended: process {pid}: {command}", file=sys.stderr)
+            os.kill(pid, signal.SIGKILL)
     sys.exit(code or bool(left))
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    # The tests start Python some hundred times. Where PYTHONDONTWRITEBYTECODE is set, each of them would compile our
+    # source anew: a third of the time that a command takes.
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return kept | {"TMPDIR": str(folder)}
+
+
+@contextmanager
+def _temporary_folder() -> Iterator[Path]:
+    """Make a folder that other users can pass through, as they can through /tmp, and remove it at the end."""
+    parent = _MEMORY if _has_room(_MEMORY) else Path(tempfile.gettempdir())
+    _remove_abandoned(parent)
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+    lock = os.open(folder, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    folder.chmod(0o711)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def _has_room(memory: Path) -> bool:
+    """Tell whether we may write there, start programs from there, and have enough of it."""
+    try:
+        status = os.statvfs(memory)
+        available = int(Path("/proc/meminfo").read_text().partition("MemAvailable:")[2].split()[0]) << 10
+    except (OSError, IndexError, ValueError):
+        return False
+    room = min(status.f_bavail * status.f_frsize, available // 2)
+    return os.access(memory, os.W_OK | os.X_OK) and not status.f_flag & os.ST_NOEXEC and room >= _NEEDED_BYTES
+
+
+def _remove_abandoned(parent: Path) -> None:
+    """Remove what a run of ours that was killed has left: memory would be lost until the machine is started anew."""
+    for folder in parent.glob(f"{_PREFIX}????????"):
+        if folder.is_dir() and folder.stat().st_uid == os.geteuid() and (folder / "t").is_dir():
+            lock = os.open(folder, os.O_RDONLY)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+            except BlockingIOError:
+                pass  # it goes on
+            finally:
+                os.close(lock)
 
 
 def _wait_for(pid: int) -> int:

@@ -38,7 +38,7 @@ from tenterhook.flows import ProvisionedTenant, Registrar, provision
 from tenterhook.hooks import HookEditor, HookInvoker
 from tenterhook.hooks.hook_runs import HookRuns
 from tenterhook.runs import RunSignals, Worker, WorkerLimits
-from tenterhook.sandbox import SandboxPool
+from tenterhook.sandbox import SandboxPool, SandboxStatus
 from tenterhook.sandbox.modules import ModuleStore
 from tenterhook.settings import Settings
 
@@ -62,6 +62,8 @@ class Application:
     """What happens to runs in this process, for who wants to watch."""
     ended: asyncio.Event
     """Set when a part ended that nobody asked to end: there is no going on."""
+    sandbox: SandboxStatus
+    """What protects hooks here; at worst they do not run."""
 
 
 @asynccontextmanager
@@ -184,8 +186,15 @@ async def open_application(settings: Settings, *, api: bool, worker: bool) -> As
         invoker = HookInvoker(pool=pool, modules=modules, database=database, vault=vault, settings=settings)
         stack.push_async_callback(invoker.close)
         application = Application(
-            asgi=None, worker=None, database=database, run_signals=RunSignals(), ended=ended
+            asgi=None,
+            worker=None,
+            database=database,
+            run_signals=RunSignals(),
+            ended=ended,
+            sandbox=pool.status.sandbox,
         )
+        if application.sandbox.unsandboxed:
+            log.warning("hooks_run_unsandboxed")
         if worker:
             await stack.enter_async_context(
                 _working(settings, application, HookRuns(invoker, vault, clock), pool)
@@ -237,7 +246,14 @@ async def _working(
         dequeue_timeout_seconds=settings.dequeue_timeout_seconds,
         drain_timeout_seconds=settings.drain_timeout_seconds,
     )
-    worker = Worker(application.database, {hook_runs.name: hook_runs}, limits, application.run_signals)
+    worker = Worker(
+        application.database,
+        {hook_runs.name: hook_runs},
+        limits,
+        application.run_signals,
+        refusal=application.sandbox.refusal,
+        unsandboxed=application.sandbox.unsandboxed,
+    )
     application.worker = worker
     task = asyncio.create_task(worker.run(partial(pool.close, drain_seconds=0)), name="worker")
     # Set also by an orderly end; by then nobody looks any more.
@@ -266,6 +282,7 @@ def _api(
     state = app.state
     state.database = database
     state.clock = clock
+    state.sandbox = application.sandbox
     state.tenants = Tenants(database, clock)
     state.access_tokens = AccessTokens(database, vault, clock)
     state.hasher = hasher
@@ -285,7 +302,8 @@ def _api(
     if worker is not None:
 
         async def worker_listens() -> str | None:
-            return None if worker.listening else "the worker is not connected to the queue"
+            # One that may run no hooks is no reason to turn sign-ups away: /health tells of it.
+            return None if worker.listening or worker.refusal else "the worker is not connected to the queue"
 
         state.readiness_checks["worker"] = worker_listens
     return app

@@ -10,10 +10,14 @@ compares).
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import parse_qs, unquote, urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -23,11 +27,28 @@ from pydantic_settings import (
 
 from tenterhook.errors import ConfigurationError
 
+_POSTGRESQL_PORT = 5432
 ENVIRONMENT_PREFIX = "TENTERHOOK_"
 CONFIG_FILE_VARIABLE = "TENTERHOOK_CONFIG_FILE"
 
 PositiveInt = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]
+
+MAXIMUM_OF: Mapping[str, str] = MappingProxyType(
+    {
+        "wall_time_limit_seconds": "wall_time_maximum_seconds",
+        "grace_limit_seconds": "grace_maximum_seconds",
+        "max_console_bytes": "console_maximum_bytes",
+        "max_result_bytes": "result_maximum_bytes",
+        "memory_limit_bytes": "memory_maximum_bytes",
+        "max_threads_per_process": "threads_maximum",
+        "max_open_files": "open_files_maximum",
+        "scratch_bytes": "scratch_maximum_bytes",
+        "max_connections": "connections_maximum",
+        "cpu_percent": "cpu_maximum_percent",
+    }
+)
+"""For each limit that a hook may have of its own, the setting that says how far."""
 
 
 class Settings(BaseSettings):
@@ -119,30 +140,109 @@ class Settings(BaseSettings):
         default=30.0, description="How long a stopping worker lets open runs finish."
     )
 
-    # Sandbox
+    # What a run may use. Hooks may have limits of their own, up to the maximum that follows each default.
     wall_time_limit_seconds: PositiveFloat = Field(
         default=20.0, description="Time from a hook's start to its cb(); Auth0's limit is the same."
+    )
+    wall_time_maximum_seconds: PositiveFloat = Field(
+        default=300.0, description="Longest such time that a hook may be given for itself."
     )
     grace_limit_seconds: PositiveFloat = Field(
         default=20.0, description="Time for work that goes on after cb(); then the run is settled by force."
     )
-    memory_limit_bytes: PositiveInt = Field(
-        default=256 * 1024 * 1024, description="Memory of one tenant's Node process."
+    grace_maximum_seconds: PositiveFloat = Field(
+        default=600.0, description="Longest such time that a hook may be given for itself."
     )
     max_console_bytes: PositiveInt = Field(
         default=256 * 1024, description="Console output kept of one attempt; the rest is cut with a note."
     )
+    console_maximum_bytes: PositiveInt = Field(
+        default=1024 * 1024, description="Most console output that may be kept for a hook of its own setting."
+    )
     max_result_bytes: PositiveInt = Field(
         default=1024 * 1024, description="Largest answer a hook may give to cb()."
     )
+    result_maximum_bytes: PositiveInt = Field(
+        default=4 * 1024 * 1024, description="Largest answer that a hook may be allowed for itself."
+    )
+
+    # What a process may use
+    memory_limit_bytes: PositiveInt = Field(
+        default=256 * 1024 * 1024, description="Memory of one tenant's Node process."
+    )
+    memory_maximum_bytes: PositiveInt = Field(
+        default=1024 * 1024 * 1024, description="Most memory that a hook may ask for."
+    )
+    max_threads_per_process: Annotated[int, Field(ge=24)] = Field(
+        default=64,
+        description="Threads of one Node process; it may start no other processes. Node itself uses about a dozen.",
+    )
+    threads_maximum: PositiveInt = Field(default=256, description="Most threads that a hook may ask for.")
+    max_open_files: Annotated[int, Field(ge=64)] = Field(
+        default=512, description="Files and connections that one Node process may have open at a time."
+    )
+    open_files_maximum: PositiveInt = Field(
+        default=4096, description="Most open files and connections that a hook may ask for."
+    )
+    scratch_bytes: Annotated[int, Field(ge=65_536)] = Field(
+        default=16 * 1024 * 1024,
+        description="Size of /tmp in a sandbox: private to its process, gone with it, in memory.",
+    )
+    scratch_maximum_bytes: PositiveInt = Field(
+        default=256 * 1024 * 1024, description="Largest /tmp that a hook may ask for."
+    )
+    max_connections: PositiveInt = Field(
+        default=256, description="Outgoing connections that one Node process may have at a time."
+    )
+    connections_maximum: PositiveInt = Field(
+        default=1024, description="Most outgoing connections at a time that a hook may ask for."
+    )
+    cpu_percent: Annotated[int, Field(ge=5)] = Field(
+        default=100,
+        description="Processor time of one Node process, in percent of one processor; in force only where there is a "
+        "writable cgroup (`tenterhook doctor` says so).",
+    )
+    cpu_maximum_percent: PositiveInt = Field(
+        default=200, description="Most processor time that a hook may ask for, in percent of one processor."
+    )
+
+    # Processes of the sandbox
     max_runs_per_process: PositiveInt = Field(
         default=32, description="Runs at once in one tenant's Node process; more wait for a place."
     )
     max_processes: PositiveInt = Field(
         default=64, description="Node processes of one worker, over all tenants."
     )
+    max_processes_per_tenant: PositiveInt = Field(
+        default=8,
+        description="Node processes that one tenant may have in one worker; more runs wait for a place.",
+    )
     idle_process_seconds: PositiveFloat = Field(
         default=300.0, description="A tenant's Node process that long without a run is ended."
+    )
+    warm_processes: Annotated[int, Field(ge=0)] = Field(
+        default=2,
+        description="Node processes kept started for whichever tenant needs one next; 0 starts each when it is needed.",
+    )
+    one_process_per_hook: bool = Field(
+        default=False,
+        description="Give each hook a process of its own. Hooks of one tenant otherwise share processes and can reach "
+        "into one another; it costs memory for each hook.",
+    )
+    crash_backoff_first_seconds: PositiveFloat = Field(
+        default=1.0,
+        description="Wait before a hook or tenant whose process has crashed gets another; doubled with each crash.",
+    )
+    crash_backoff_maximum_seconds: PositiveFloat = Field(
+        default=60.0,
+        description="Longest such wait; after ten times as long without a crash all are forgiven.",
+    )
+
+    # Outgoing connections of hooks
+    egress_allow: str = Field(
+        default="",
+        description="Comma-separated grants beyond public addresses, as ADDRESS:PORT, NETWORK:PORT or NAME:PORT: "
+        "127.0.0.1:8099,10.1.2.0/24:443. Without it hooks reach no private address; none reaches the database.",
     )
 
     # Modules
@@ -163,6 +263,20 @@ class Settings(BaseSettings):
         description="Hand hooks at pre-user-registration the plain password as user.password, as Auth0 did. Whoever "
         "may edit hooks can then read every new password.",
     )
+    unsafe_run_hooks_without_sandbox: bool = Field(
+        default=False,
+        description="Run hooks even where no sandbox can be made. A hook is then as mighty as this program: it can read "
+        "its files, keys and database password and every tenant's data, reach every address and start programs. Each run carries "
+        "the mark `unsandboxed`.",
+    )
+
+    @property
+    def database_endpoints(self) -> tuple[tuple[str, int], ...]:
+        """Return hosts and TCP ports of the database that ``database_url`` names; without it there are none.
+
+        A host that is a folder is that of a unix socket, which is no endpoint here.
+        """
+        return () if self.database_url is None else _endpoints(self.database_url.get_secret_value())
 
     @field_validator("database_url")
     @classmethod
@@ -171,7 +285,26 @@ class Settings(BaseSettings):
             return None
         if not value.get_secret_value().startswith(("postgresql://", "postgres://")):
             raise ValueError("must start with postgresql://")
+        try:
+            _endpoints(value.get_secret_value())
+        except ValueError:
+            raise ValueError("its host and port cannot be read") from None  # the cause quotes the URL
         return value
+
+    @model_validator(mode="after")
+    def _defaults_within_maxima(self) -> Self:
+        for default, maximum in MAXIMUM_OF.items():
+            if getattr(self, default) > getattr(self, maximum):
+                raise ValueError(
+                    f"{environment_name(default)} ({getattr(self, default)}) is above "
+                    f"{environment_name(maximum)} ({getattr(self, maximum)}); raise that one too"
+                )
+        if self.crash_backoff_first_seconds > self.crash_backoff_maximum_seconds:
+            raise ValueError(
+                f"{environment_name('crash_backoff_first_seconds')} is above "
+                f"{environment_name('crash_backoff_maximum_seconds')}; raise that one too"
+            )
+        return self
 
     @classmethod
     def settings_customise_sources(
@@ -187,6 +320,27 @@ class Settings(BaseSettings):
         file = os.environ.get(CONFIG_FILE_VARIABLE)
         toml = TomlConfigSettingsSource(settings_cls, toml_file=Path(file) if file else None)
         return init_settings, env_settings, toml
+
+
+def _endpoints(url: str) -> tuple[tuple[str, int], ...]:
+    """Read the hosts of a PostgreSQL URL: ``host:port,host:port`` before the path, or ``host`` in the query."""
+    parts = urlsplit(url)
+    query = parse_qs(parts.query)
+    default_port = query.get("port", [str(_POSTGRESQL_PORT)])[0]
+    authority = parts.netloc.rpartition("@")[2]
+    found = []
+    for text in [
+        *authority.split(","),
+        *(host for value in query.get("host", []) for host in value.split(",")),
+    ]:
+        bracketed = re.fullmatch(r"\[(.*)\](?::(.*))?", text)
+        host, port = bracketed.groups() if bracketed else text.partition(":")[::2]
+        host = unquote(host)
+        if host and not host.startswith("/"):
+            found.append((host, int(port or default_port)))
+    # Nothing said is a socket of this machine for PostgreSQL's clients, else its own port 5432.
+    on_socket = authority or "host" in query
+    return tuple(found) if found or on_socket else (("127.0.0.1", int(default_port)),)
 
 
 def environment_name(field_name: str) -> str:
@@ -208,14 +362,18 @@ def load(**overrides: Any) -> Settings:
     try:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})
     except ValidationError as error:
-        lines = [f"{_variable_of(str(part['loc'][0]))}: {part['msg']}" for part in error.errors()]
+        lines = [_told(part["loc"], part["msg"]) for part in error.errors()]
         raise ConfigurationError("The configuration cannot be used:\n  " + "\n  ".join(lines)) from None
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"The file {file} cannot be read as TOML: {error}") from error
 
 
-def _variable_of(name: str) -> str:
-    return environment_name(name) if name in Settings.model_fields else name
+def _told(place: tuple[int | str, ...], message: str) -> str:
+    """Name the setting that is wrong; a message about several names them itself."""
+    if not place:
+        return message.removeprefix("Value error, ")
+    name = str(place[0])
+    return f"{environment_name(name) if name in Settings.model_fields else name}: {message}"
 
 
 # Read elsewhere by design: where the settings file and the command line's profile lie.
@@ -232,4 +390,4 @@ def _refuse_unknown_variables() -> None:
         )
 
 
-__all__ = ["CONFIG_FILE_VARIABLE", "Settings", "environment_name", "load"]
+__all__ = ["CONFIG_FILE_VARIABLE", "MAXIMUM_OF", "Settings", "environment_name", "load"]

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import asyncpg
-import httpx
 
 from tenterhook.database import embedded
-from tests.program import CONNECTION, PASSWORD, Program
+from tests.program import Program
 
 
 async def test_an_api_and_two_workers_share_a_database(tmp_path, postgres: embedded.EmbeddedServer) -> None:
@@ -22,30 +21,13 @@ async def test_an_api_and_two_workers_share_a_database(tmp_path, postgres: embed
         assert refused.returncode != 0
         assert "tenterhook migrate" in refused.stderr
         program.command("migrate")
-        initialized = program.init()
+        program.init()
         program.serve("api")
-        async with await program.management(initialized) as management:
-            answer = await management.post(
-                "/api/v2/hooks",
-                json={
-                    "name": "first",
-                    "triggerId": "post-user-registration",
-                    "enabled": True,
-                    "script": "module.exports = (user, context, cb) => setTimeout(cb, 200);",
-                },
-            )
-            assert answer.status_code == 201, answer.text
-            async with httpx.AsyncClient(base_url=program.url, timeout=60) as applicant:
+        async with await program.management() as management:
+            await program.create_hook("module.exports = (user, context, cb) => setTimeout(cb, 200);")
+            async with program.applicant() as applicant:
                 for number in range(20):
-                    answer = await applicant.post(
-                        "/dbconnections/signup",
-                        json={
-                            "client_id": initialized["application"]["client_id"],
-                            "connection": CONNECTION,
-                            "email": f"person-{number}@example.com",
-                            "password": PASSWORD,
-                        },
-                    )
+                    answer = await program.sign_up(applicant, f"person-{number}@example.com")
                     assert answer.status_code == 200, answer.text
             waiting = (await management.get("/api/extensions/runs")).json()["runs"]
             assert {run["state"] for run in waiting} == {"waiting"}  # there is no worker yet

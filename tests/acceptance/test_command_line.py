@@ -13,8 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.acceptance.program import Program, running, tenterhook
-from tests.program import environment
+from tests.program import Command, environment, running, tenterhook
 
 POINT = "post-user-registration"
 HOOK = "module.exports = function (user, context, cb) {\n  console.log('hello ' + user.email);\n  cb();\n};\n"
@@ -29,13 +28,22 @@ def env(tmp_path):
 
 
 @contextlib.asynccontextmanager
-async def serving(env, *options: str) -> AsyncIterator[tuple[Program, str]]:
+async def serving(env, *options: str) -> AsyncIterator[tuple[Command, str]]:
     async with running("serve", "--port", "0", *options, env=env) as program:
         yield program, (await program.line(r"Listening on (\S+)"))[1]
 
 
+@pytest.fixture(scope="module")
+def initialized(tmp_path_factory) -> Path:
+    """A data folder as ``init`` leaves it, to be copied."""
+    folder = tmp_path_factory.mktemp("initialized") / "data"
+    ended = tenterhook("init", env=environment(TENTERHOOK_DATA_DIR=str(folder)))
+    assert ended.returncode == 0, ended.stderr
+    return folder
+
+
 @pytest.fixture
-async def run(env) -> AsyncIterator[Callable]:
+async def run(env, initialized) -> AsyncIterator[Callable]:
     """Run a command beside a server; ``expect`` is its exit code."""
 
     async def run(*arguments: str, expect: int = 0, text: str | None = None, **changes: str) -> str:
@@ -43,7 +51,7 @@ async def run(env) -> AsyncIterator[Callable]:
         assert ended.returncode == expect, ended.stdout + ended.stderr
         return ended.stdout if expect == 0 else ended.stderr
 
-    await run("init")
+    subprocess.run(["cp", "-a", "--", initialized, env["TENTERHOOK_DATA_DIR"]], check=True)
     async with serving(env):
         yield run
 

@@ -8,8 +8,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.acceptance.program import running
-from tests.program import environment
+from tests.program import environment, running
 from tests.registry.fixture import npm_registry
 
 __all__ = ["npm_registry"]

@@ -10,7 +10,7 @@ import pytest
 
 from tenterhook.cli import development
 from tenterhook.cli.development.certificates import ensure_certificates
-from tests.program import CONNECTION, PASSWORD, Program
+from tests.program import Program
 from tests.registry.fixture import npm_registry
 from tests.slack_receiver import SlackReceiver
 
@@ -69,32 +69,16 @@ async def test_a_sign_up_makes_the_sample_post_to_slack(
         certificate=certificates.cert if secure else None, key=certificates.key if secure else None
     ) as receiver:
         try:
-            initialized = program.init()
+            program.init()
             program.serve()
-            async with await program.management(initialized) as management:
-                hook = await management.post(
-                    "/api/v2/hooks",
-                    json={
-                        "name": "slack",
-                        "triggerId": "post-user-registration",
-                        "enabled": True,
-                        "dependencies": declared,
-                        "script": SAMPLE.replace("YOUR SLACK HOOK URL", receiver.url),
-                    },
+            async with await program.management() as management:
+                hook = await program.create_hook(
+                    SAMPLE.replace("YOUR SLACK HOOK URL", receiver.url), dependencies=declared
                 )
-                assert hook.status_code == 201, hook.text
                 how = "declared" if declared else "inferred"
                 assert hook.headers["Tenterhook-Modules"] == f"slack-notify@{version} ({how})"
-                async with httpx.AsyncClient(base_url=program.url, timeout=60) as applicant:
-                    answer = await applicant.post(
-                        "/dbconnections/signup",
-                        json={
-                            "client_id": initialized["application"]["client_id"],
-                            "connection": CONNECTION,
-                            "email": "ada@example.com",
-                            "password": PASSWORD,
-                        },
-                    )
+                async with program.applicant() as applicant:
+                    answer = await program.sign_up(applicant, "ada@example.com")
                 assert answer.status_code == 200, answer.text
                 await asyncio.to_thread(receiver.wait_for, 1, 60)
                 run = await _finished_run(management)

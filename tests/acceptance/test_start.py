@@ -10,8 +10,7 @@ import stat
 
 import pytest
 
-from tests.acceptance.program import Program, running, tenterhook
-from tests.program import environment
+from tests.program import Command, environment, running, tenterhook
 from tests.registry.fixture import npm_registry
 
 __all__ = ["npm_registry"]
@@ -38,7 +37,7 @@ async def paste(line: str) -> dict[str, object]:
     return answer
 
 
-async def see_the_run(program: Program, email: str) -> None:
+async def see_the_run(program: Command, email: str) -> None:
     await program.line(rf"registered\s+{re.escape(email)}")
     await program.line(r"started\s+slack-new-user, attempt 1")
     await program.line(r"cb\s+without an error")

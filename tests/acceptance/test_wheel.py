@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.acceptance.program import running
+from tests.program import running
 
 ROOT = Path(__file__).parents[2]
 EMPTY = {"PATH": "/usr/bin:/bin"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -27,12 +28,16 @@ def test_ends_what_it_started():
 """
 
 
-@pytest.mark.parametrize(("source", "code"), [(HIDDEN, 1), (TIDY, 0)], ids=["hidden", "tidy"])
-def test_a_process_left_behind_fails_the_run(tmp_path, source, code):
+@pytest.mark.parametrize(
+    ("source", "code", "options"),
+    [(HIDDEN, 1, []), (TIDY, 0, []), (HIDDEN, 1, ["-n", "2"])],
+    ids=["hidden", "tidy", "hidden from a worker"],
+)
+def test_a_process_left_behind_fails_the_run(tmp_path, source, code, options):
     (tmp_path / "test_it.py").write_text(source)
     (tmp_path / "pytest.ini").write_text("[pytest]")
     run = subprocess.run(
-        [sys.executable, RUN_TESTS, "--patience", "0.3", "-q", tmp_path],
+        [sys.executable, RUN_TESTS, "--patience", "0.3", "-q", *options, tmp_path],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -51,3 +56,32 @@ def test_the_exit_code_of_pytest_is_kept(tmp_path):
     )
     assert run.returncode == 1
     assert "1 failed" in run.stdout
+
+
+WRITES = """
+import os, tempfile
+
+def test_writes(tmp_path):
+    (tmp_path / "file").write_text("x")
+    assert "PYTHONDONTWRITEBYTECODE" not in os.environ
+    with open(os.environ["NOTE"], "w") as note:
+        print(tmp_path, tempfile.gettempdir(), file=note)
+    assert 0
+"""
+
+
+def test_what_the_tests_wrote_is_gone_afterwards(tmp_path):
+    (tmp_path / "test_it.py").write_text(WRITES)
+    (tmp_path / "pytest.ini").write_text("[pytest]")
+    environment = os.environ | {"NOTE": str(tmp_path / "note"), "PYTHONDONTWRITEBYTECODE": "1"}
+    run = subprocess.run(
+        [sys.executable, RUN_TESTS, "-q", tmp_path],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        check=False,
+    )
+    assert run.returncode == 1
+    written, temporary = (tmp_path / "note").read_text().split()
+    assert written.startswith(f"{temporary}/t/")
+    assert not os.path.exists(temporary)

@@ -18,7 +18,7 @@ import pytest
 from tenterhook.cli import development
 from tenterhook.cli.development.certificates import ensure_certificates
 from tenterhook.database import embedded
-from tests.program import CONNECTION, PASSWORD, Program
+from tests.program import Program
 from tests.registry.fixture import npm_registry
 from tests.slack_receiver import SlackReceiver
 
@@ -65,7 +65,7 @@ def scripts(url: str) -> dict[str, str]:
     }
 
 
-async def sign_up_many(url: str, client_id: str) -> list[str]:
+async def sign_up_many(program: Program) -> list[str]:
     """Sign up ``SIGN_UPS`` people, ``AT_ONCE`` at a time; return the addresses that were answered with 200."""
     answered: list[str] = []
     numbers = iter(range(SIGN_UPS))
@@ -73,14 +73,11 @@ async def sign_up_many(url: str, client_id: str) -> list[str]:
     async def one_after_the_other(client: httpx.AsyncClient) -> None:
         for number in numbers:
             email = f"person-{number}@example.com"
-            answer = await client.post(
-                "/dbconnections/signup",
-                json={"client_id": client_id, "connection": CONNECTION, "email": email, "password": PASSWORD},
-            )
+            answer = await program.sign_up(client, email)
             assert answer.status_code == 200, answer.text
             answered.append(email)
 
-    async with httpx.AsyncClient(base_url=url, timeout=60) as client:
+    async with program.applicant() as client:
         await asyncio.gather(*(one_after_the_other(client) for _ in range(AT_ONCE)))
     return answered
 
@@ -111,21 +108,11 @@ async def test_all_200_runs_happen_after_everything_was_killed(tmp_path, npm_reg
     )
     with SlackReceiver(certificate=certificates.cert, key=certificates.key) as receiver:
         try:
-            initialized = program.init()
+            program.init()
             program.serve()
-            async with await program.management(initialized) as management:
-                answer = await management.post(
-                    "/api/v2/hooks",
-                    json={
-                        "name": "first",
-                        "triggerId": "post-user-registration",
-                        "enabled": True,
-                        "script": scripts(receiver.url)[which],
-                    },
-                )
-                assert answer.status_code == 201, answer.text
-                assert "Tenterhook-Module-Error" not in answer.headers, answer.headers
-            answered = await sign_up_many(program.url, initialized["application"]["client_id"])
+            hook = await program.create_hook(scripts(receiver.url)[which])
+            assert "Tenterhook-Module-Error" not in hook.headers, hook.headers
+            answered = await sign_up_many(program)
             assert len(answered) == SIGN_UPS
             assert program.kill_everything() >= 3
 

@@ -42,6 +42,10 @@ def test_arguments_win_over_the_environment_and_it_over_the_file(tmp_path, monke
         ("TENTERHOOK_RUN_LEASE_SECONDS", "0", "TENTERHOOK_RUN_LEASE_SECONDS"),
         ("TENTERHOOK_WORKER_CONCURRENCY", "1", "TENTERHOOK_WORKER_CONCURRENCY"),
         ("DATABASE_URL", "mysql://root:sesame@db/x", "DATABASE_URL: .*postgresql://"),
+        ("DATABASE_URL", "postgresql://me:sesame@db:port/x", "DATABASE_URL: .*host and port"),
+        ("TENTERHOOK_MAX_THREADS_PER_PROCESS", "23", "TENTERHOOK_MAX_THREADS_PER_PROCESS"),
+        ("TENTERHOOK_MAX_OPEN_FILES", "63", "TENTERHOOK_MAX_OPEN_FILES"),
+        ("TENTERHOOK_CPU_PERCENT", "4", "TENTERHOOK_CPU_PERCENT"),
         ("TENTERHOOK_PROT", "8080", "Unknown settings.*TENTERHOOK_PROT"),
         ("TENTERHOOK_CONFIG_FILE", "absent.toml", "absent.toml"),
     ],
@@ -68,3 +72,43 @@ def test_the_password_of_the_database_is_shown_nowhere(monkeypatch) -> None:
     assert loaded.database_url is not None
     assert "sesame" not in repr(loaded)
     assert "sesame" not in str(loaded.model_dump())
+
+
+@pytest.mark.parametrize(("default", "maximum"), settings.MAXIMUM_OF.items())
+def test_a_default_may_reach_its_maximum_and_not_go_beyond(monkeypatch, default: str, maximum: str) -> None:
+    most = getattr(settings.load(), maximum)
+    variable = settings.environment_name(default)
+    monkeypatch.setenv(variable, str(most))
+    assert getattr(settings.load(), default) == most
+    monkeypatch.setenv(variable, str(most + 1))
+    with pytest.raises(ConfigurationError, match=f"{variable}.*{settings.environment_name(maximum)}"):
+        settings.load()
+    monkeypatch.setenv(settings.environment_name(maximum), str(most + 1))
+    assert getattr(settings.load(), default) == most + 1
+
+
+def test_the_first_wait_after_a_crash_is_not_above_the_longest(monkeypatch) -> None:
+    monkeypatch.setenv("TENTERHOOK_CRASH_BACKOFF_FIRST_SECONDS", "61")
+    with pytest.raises(ConfigurationError, match="TENTERHOOK_CRASH_BACKOFF_MAXIMUM_SECONDS"):
+        settings.load()
+
+
+@pytest.mark.parametrize(
+    ("url", "endpoints"),
+    [
+        ("postgresql://me:sesame@127.0.0.1:5433/x", [("127.0.0.1", 5433)]),
+        ("postgres://me:p%40ss@db.example.com/x", [("db.example.com", 5432)]),
+        ("postgresql://me@[::1]:99,other:7,third/x", [("::1", 99), ("other", 7), ("third", 5432)]),
+        ("postgresql:///x?host=one:1&host=two", [("one", 1), ("two", 5432)]),
+        ("postgresql:///x?host=one&port=7", [("one", 7)]),
+        ("postgresql:///x", [("127.0.0.1", 5432)]),
+        ("postgresql:///x?host=/run/postgresql", []),
+        ("postgresql://me@%2Frun%2Fpostgresql/x", []),
+    ],
+)
+def test_where_the_database_is(url: str, endpoints: list[tuple[str, int]]) -> None:
+    assert list(settings.load(database_url=url).database_endpoints) == endpoints
+
+
+def test_the_embedded_database_is_nowhere_in_the_network() -> None:
+    assert settings.load().database_endpoints == ()

@@ -16,7 +16,14 @@ import tenterhook
 from tenterhook.api import health
 from tenterhook.api.authentication import discovery, issue_token, sign_up
 from tenterhook.api.errors import install_error_handlers
-from tenterhook.api.extensions import extensibility_points, hook_runner, hook_versions, runs
+from tenterhook.api.extensions import (
+    extensibility_points,
+    hook_egress,
+    hook_runner,
+    hook_settings,
+    hook_versions,
+    runs,
+)
 from tenterhook.api.management import (
     hooks_create,
     hooks_delete,
@@ -53,6 +60,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     # what Auth0 has not
     extensibility_points.router,
     hook_versions.router,
+    hook_settings.router,
+    hook_egress.router,
     hook_runner.router,
     runs.router,
     # who is there
@@ -65,6 +74,7 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(title="Tenterhook", version=tenterhook.__version__, docs_url=None, redoc_url=None)
     app.state.settings = settings
     app.state.readiness_checks = {}
+    app.state.sandbox = None
     for router in ROUTERS:
         app.include_router(router)
     install_error_handlers(app)

@@ -31,7 +31,7 @@ from tenterhook.errors import (
     OverloadedError,
     TenterhookError,
 )
-from tenterhook.sandbox import SandboxUnavailableError
+from tenterhook.sandbox import SandboxRefusedError, SandboxUnavailableError
 
 REASONS = {
     400: "Bad Request",
@@ -90,6 +90,7 @@ STATUSES: dict[type[TenterhookError], int] = {
     PayloadTooLargeError: 413,
     OverloadedError: 503,
     SandboxUnavailableError: 503,
+    SandboxRefusedError: 503,
     DatabaseUnavailableError: 503,
 }
 """Class to status; the nearest class in an error's ancestry counts. What is not here is a 500."""
@@ -108,7 +109,9 @@ def error_response(request: Request, error: TenterhookError) -> Response:
     headers = {}
     if isinstance(error, OverloadedError):
         headers["Retry-After"] = str(error.retry_after_seconds)
-    elif status == 503:
+    elif status == 503 and not isinstance(
+        error, SandboxRefusedError
+    ):  # that one lasts until the operator acts
         headers["Retry-After"] = "1"
     elif isinstance(error, UnauthorizedError):
         headers["WWW-Authenticate"] = "Bearer"

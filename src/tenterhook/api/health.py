@@ -14,6 +14,8 @@ from fastapi.responses import JSONResponse
 
 import tenterhook
 from tenterhook.database import Database, SchemaOutdatedError, require_current_schema
+from tenterhook.errors import TenterhookError
+from tenterhook.sandbox import SandboxStatus
 
 ReadinessCheck = Callable[[], Awaitable[str | None]]
 """Return None when all is well, else the reason in one sentence."""
@@ -23,9 +25,40 @@ _log = structlog.get_logger(__name__)
 
 
 @router.get("/health")
-async def health() -> dict[str, Any]:
-    """Tell that the process is alive, and its version; nothing else is asked."""
-    return {"status": "ok", "version": tenterhook.__version__}
+async def health(request: Request) -> dict[str, Any]:
+    """Tell that the process is alive, its version, and whether hooks are sandboxed here; nothing else is asked.
+
+    Anybody learns the sandbox's tier. Its layers are for who brings a token of the management API, and what was found
+    of the host is for the operator alone (`tenterhook doctor`). A token that is not good is overlooked: a health check
+    must not fail for it.
+    """
+    body: dict[str, Any] = {"status": "ok", "version": tenterhook.__version__}
+    sandbox: SandboxStatus | None = request.app.state.sandbox
+    if sandbox is not None:
+        body["sandbox"] = {
+            "tier": sandbox.tier,
+            "meaning": sandbox.meaning,
+            "hooks_run": sandbox.hooks_run,
+            "unsandboxed": sandbox.unsandboxed,
+        }
+        if await _brings_token(request):
+            body["sandbox"]["layers"] = [
+                {"name": layer.name, "available": layer.available, "lost": layer.lost}
+                for layer in sandbox.layers
+            ]
+    return body
+
+
+async def _brings_token(request: Request) -> bool:
+    kind, _, text = request.headers.get("authorization", "").partition(" ")
+    if kind.lower() != "bearer" or not text.strip():
+        return False
+    try:
+        tenant = await request.app.state.tenants.find_by_authority(request.headers.get("host", ""))
+        claims = await request.app.state.access_tokens.verify(tenant, text.strip())
+    except TenterhookError:
+        return False
+    return tenant.management_audience in claims.audience
 
 
 @router.get("/ready", responses={503: {"description": "Not ready; `checks` says why"}})

@@ -15,7 +15,9 @@ from typer.exceptions import TyperException
 
 from tenterhook import __version__
 from tenterhook.cli import (
+    doctor,
     hook_commands,
+    hook_settings_commands,
     log_commands,
     run_commands,
     server_commands,
@@ -56,9 +58,11 @@ def _options(
 
 start_command.register(program)
 setup_commands.register(program)
+doctor.register(program)
 server_commands.register(program)
 tenant_commands.register(program)
 hook_commands.register(program)
+hook_settings_commands.register(program)
 log_commands.register(program)
 run_commands.register(program)
 

@@ -118,6 +118,8 @@ async def list_runs(
     ):
         table.add_column(title, no_wrap=True, min_width=least)
     for item in items:
+        if item.get("unsandboxed"):
+            item["state"] = f"{item.get('state')} UNSANDBOXED"
         table.add_row(
             *(
                 on_one_line("" if item.get(key) is None else item[key])
@@ -179,6 +181,7 @@ def print_run(found: Mapping[str, Any]) -> None:
     for attempt in attempts if isinstance(attempts, list) else []:
         say()
         say(f"attempt {attempt.get('number')}")
+        _print_mark(attempt, indent="  ")
         _print_values(
             attempt,
             ("outcome", "started_at", "called_back_at", "settled_at", "worker_id", "hook_version"),
@@ -189,6 +192,7 @@ def print_run(found: Mapping[str, Any]) -> None:
 
 def print_execution(execution: Mapping[str, Any]) -> None:
     """Print what came of the Runner for people."""
+    _print_mark(execution, indent="")
     say(f"outcome: {on_one_line(execution.get('outcome', ''))}")
     result = execution.get("result")
     if result not in (None, {}):
@@ -201,6 +205,14 @@ def _print_values(values: Mapping[str, Any], names: tuple[str, ...], indent: str
     for name in names:
         if values.get(name) is not None:
             say(f"{indent}{name.replace('_', ' ')}: {on_one_line(values[name])}")
+
+
+def _print_mark(attempt: Mapping[str, Any], *, indent: str) -> None:
+    if attempt.get("unsandboxed"):
+        say(
+            f"{indent}UNSANDBOXED: it ran without a sandbox, because the operator allows that",
+            style="bold red",
+        )
 
 
 def _print_details(attempt: Mapping[str, Any], *, indent: str) -> None:
@@ -217,6 +229,10 @@ def _print_details(attempt: Mapping[str, Any], *, indent: str) -> None:
         say(f"{indent}calls")
         for call in attempt["calls"]:
             say(f"{indent}  {on_one_line(described_call(call))}")
+    if attempt.get("connections"):
+        say(f"{indent}connections")
+        for connection in attempt["connections"]:
+            say(f"{indent}  {on_one_line(described_connection(connection))}")
     for note in attempt.get("notes") or []:
         say(f"{indent}note: {on_one_line(note)}")
 
@@ -226,7 +242,29 @@ def described_call(call: Mapping[str, Any]) -> str:
     result = call.get("status") or call.get("error") or "no answer"
     took = call.get("milliseconds")
     line = f"{call.get('method', '')} {call.get('host', '')}{call.get('path', '')}  {result}"
-    return f"{line}  {float(took):.0f} ms" if took is not None else line
+    line = f"{line}  {float(took):.0f} ms" if took is not None else line
+    sent, received = call.get("bytes_sent"), call.get("bytes_received")
+    return f"{line}  {sent or 0} bytes out, {received or 0} in" if sent or received else line
+
+
+def described_connection(connection: Mapping[str, Any]) -> str:
+    """Return one outgoing connection as a line: where, what the egress policy said, what would allow it."""
+    address, port = connection.get("address"), connection.get("port")
+    names = ", ".join(str(name) for name in connection.get("names") or [])
+    where = f"[{address}]" if ":" in str(address) else str(address)
+    if port is not None:
+        place = f"{where}:{port} ({names})" if names else f"{where}:{port}"
+    else:
+        place = names if address is None else f"{names} ({where})"
+    if connection.get("allowed"):
+        established = connection.get("established")
+        went = "allowed" if established is None else "connected" if established else "no connection"
+        line = f"{went}  {place}"
+        if connection.get("reported"):
+            line += f"  not on the hook's list: {connection.get('explanation') or connection.get('reason')}"
+    else:
+        line = f"REFUSED  {place}  {connection.get('explanation') or connection.get('reason')}"
+    return f"{line}  (this or another run of that moment)" if connection.get("shared") else line
 
 
 def _indented(text: str, indent: str = "  ") -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -16,6 +17,9 @@ from tenterhook.cli.server_address import record_server_url
 from tenterhook.cli.structured_logging import configure_logging
 from tenterhook.cli.terminal import say
 from tenterhook.settings import Settings
+
+if TYPE_CHECKING:  # with it would come the whole product; see _serve
+    from tenterhook.sandbox import SandboxStatus
 
 PANEL = "Run"
 
@@ -71,7 +75,8 @@ async def worker(data: Data = None) -> None:
         stop_requested() as stopping,
         open_application(settings, api=False, worker=True) as application,
     ):
-        say("Waiting for runs.")
+        say_sandbox(application.sandbox)
+        say("Waiting for runs." if application.sandbox.hooks_run else "Not waiting for runs; see above.")
         await wait_for_first(stopping, application.ended)
     _must_have_been_asked(stopping)
 
@@ -105,9 +110,16 @@ async def _serve(settings: Settings, *, worker: bool) -> None:
         ):
             if settings.database_url is None:
                 record_server_url(settings.data_dir, url)
+            say_sandbox(application.sandbox)
             say(f"Listening on {url}")
             await wait_for_first(stopping, ended, application.ended)
     _must_have_been_asked(stopping)
+
+
+def say_sandbox(sandbox: SandboxStatus) -> None:
+    """Show what protects hooks here: quietly where all holds, in red where none does."""
+    for line in sandbox.lines():
+        say(line, style="bold red" if sandbox.tier == 0 else "yellow" if sandbox.missing else None)
 
 
 def _must_have_been_asked(stopping: asyncio.Event) -> None:

@@ -44,9 +44,9 @@ def on_one_line(text: object) -> str:
     return " ".join(visible(text).split())
 
 
-def say(text: str = "") -> None:
-    """Print a line of the result."""
-    output.print(text)
+def say(text: str = "", style: str | None = None) -> None:
+    """Print a line of the result; a style shows on terminals only."""
+    output.print(text, style=style)
 
 
 def remark(text: str) -> None:

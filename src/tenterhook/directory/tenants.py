@@ -152,7 +152,7 @@ def choose(candidates: list[Tenant], authority: str) -> Tenant:
 
 
 class Tenants:
-    """The same question for the request path, answered from memory for up to ``CACHE_SECONDS``."""
+    """The same questions for the paths of requests and runs, answered from memory for up to ``CACHE_SECONDS``."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         """Start empty."""
@@ -163,12 +163,23 @@ class Tenants:
 
     async def find_by_authority(self, authority: str) -> Tenant:
         """Return the tenant of a request, or raise ``UnknownTenantError``."""
+        return choose(await self._tenants(), authority)
+
+    async def get(self, tenant_id: TenantId) -> Tenant:
+        """Return the tenant of this id, or raise ``UnknownTenantError``; one that is new is found at once."""
+        for tenant in await self._tenants():
+            if tenant.id == tenant_id:
+                return tenant
+        async with self._database.reader() as reader:
+            return await get(reader, tenant_id)
+
+    async def _tenants(self) -> list[Tenant]:
         now = self._clock.monotonic_seconds()
         if now - self._read_at > CACHE_SECONDS:
             async with self._database.reader() as reader:
                 self._known = await list_all(reader)
             self._read_at = now
-        return choose(self._known, authority)
+        return self._known
 
 
 def normalize_url(url: str) -> str:

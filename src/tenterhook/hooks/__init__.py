@@ -1,7 +1,7 @@
 """Hooks: the tenants' code at Auth0's extensibility points; what exists, how it is kept, how it is called.
 
 catalogue, events, starter, bodies      what the points are
-definitions, secrets, editing           what tenants have made of them
+definitions, secrets, settings, editing what tenants have made of them
 loading, invoking, storage              executing it
 pre_user_registration                   the one point whose answer is waited for today
 """
@@ -20,6 +20,7 @@ from tenterhook.hooks.catalogue import (
 )
 from tenterhook.hooks.definitions import count_hooks, get_hook, get_version, list_hooks, list_versions
 from tenterhook.hooks.editing import ANY_STATE, HookEditor
+from tenterhook.hooks.egress_proposal import EgressProposal, ProposedEntry, propose_list
 from tenterhook.hooks.errors import (
     HookChangedError,
     HookNameTakenError,
@@ -34,7 +35,17 @@ from tenterhook.hooks.errors import (
 from tenterhook.hooks.events import Event, post_user_registration_event, pre_user_registration_event
 from tenterhook.hooks.extensibility_point import ExtensibilityPoint, Parameter, Presence, TriggerId
 from tenterhook.hooks.healing import with_modules
-from tenterhook.hooks.hook import Hook, HookChanges, HookVersion, LoadedHook, NewHook, SavedHook
+from tenterhook.hooks.hook import (
+    Hook,
+    HookChanges,
+    HookSettings,
+    HookSettingsChanges,
+    HookVersion,
+    LoadedHook,
+    NewHook,
+    SavedHook,
+)
+from tenterhook.hooks.hook_settings import get as get_hook_settings
 from tenterhook.hooks.invoking import HookInvoker
 from tenterhook.hooks.loading import enabled_hook_id, load
 from tenterhook.hooks.module_sets import ModuleFailure, PreparedModules
@@ -58,6 +69,7 @@ __all__ = [
     "PRE_USER_REGISTRATION",
     "SEND_PHONE_MESSAGE",
     "TRIGGER_IDS",
+    "EgressProposal",
     "Event",
     "ExtensibilityPoint",
     "Hook",
@@ -69,6 +81,8 @@ __all__ = [
     "HookNotFoundError",
     "HookSecretExistsError",
     "HookSecretNotFoundError",
+    "HookSettings",
+    "HookSettingsChanges",
     "HookStorage",
     "HookStorageTooLargeError",
     "HookVersion",
@@ -82,6 +96,7 @@ __all__ = [
     "Parameter",
     "PreparedModules",
     "Presence",
+    "ProposedEntry",
     "RegistrationDeniedError",
     "SavedHook",
     "TriggerId",
@@ -91,6 +106,7 @@ __all__ = [
     "count_hooks",
     "enabled_hook_id",
     "get_hook",
+    "get_hook_settings",
     "get_version",
     "hook_before_registration",
     "list_hooks",
@@ -100,6 +116,7 @@ __all__ = [
     "point_of",
     "post_user_registration_event",
     "pre_user_registration_event",
+    "propose_list",
     "starter_code",
     "with_modules",
 ]

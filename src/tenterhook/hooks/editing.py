@@ -1,4 +1,4 @@
-"""Editing: every change of hooks and their secrets, from request to commit.
+"""Editing: every change of hooks, their secrets and their settings, from request to commit.
 
     read ─► resolve and install modules (npm, no transaction) ─► transaction: lock, check again, write, record
 
@@ -14,15 +14,24 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from pydantic import SecretStr
 
 from tenterhook.database import Database, Transaction, Vault
-from tenterhook.hooks import definitions, module_sets, secrets
+from tenterhook.hooks import definitions, hook_settings, module_sets, secrets
 from tenterhook.hooks.errors import HookChangedError, InvalidHookError
-from tenterhook.hooks.hook import Hook, HookChanges, NewHook, SavedHook
+from tenterhook.hooks.hook import (
+    Hook,
+    HookChanges,
+    HookSettings,
+    HookSettingsChanges,
+    NewHook,
+    SavedHook,
+)
 from tenterhook.hooks.module_sets import PreparedModules
 from tenterhook.ids import HookId, TenantId
 from tenterhook.runs import cancel_runs, release_held_runs
 from tenterhook.sandbox.modules import ModuleStore
+from tenterhook.settings import Settings
 
 RecordSave = Callable[[Transaction, SavedHook], Awaitable[None]]
+RecordSettings = Callable[[Transaction, HookSettings], Awaitable[None]]
 Record = Callable[[Transaction], Awaitable[None]]
 
 ANY_STATE = "*"
@@ -94,6 +103,32 @@ class HookEditor:
                         await release_held_runs(transaction, hook_id)
                     await record(transaction, saved)
                     return saved
+
+    async def change_settings(
+        self,
+        tenant_id: TenantId,
+        hook_id: HookId,
+        changes: HookSettingsChanges,
+        *,
+        settings: Settings,
+        if_match: Collection[str] | None = None,
+        record: RecordSettings,
+    ) -> HookSettings:
+        """Change a hook's limits, egress rules and own process; attempts that start from now on have them.
+
+        Raises:
+            HookNotFoundError: absent, or another tenant's.
+            HookChangedError: ``if_match`` does not have their present tag.
+            InvalidHookError: a limit is out of its bounds, or the allow-list cannot be read.
+        """
+        async with self._database.transaction() as transaction:
+            await definitions.lock(transaction, tenant_id)
+            current = await hook_settings.get(transaction, tenant_id, hook_id)
+            _require_match(current, if_match)
+            changed = hook_settings.changed(current, changes, settings)
+            await hook_settings.put(transaction, hook_id, changed)
+            await record(transaction, changed)
+        return changed
 
     async def delete(self, tenant_id: TenantId, hook_id: HookId, *, record: Record) -> None:
         """Delete a hook with its versions, secrets and storage; runs that have not started are cancelled.
@@ -173,6 +208,6 @@ class HookEditor:
         await definitions.get_hook(transaction, tenant_id, hook_id)
 
 
-def _require_match(hook: Hook, if_match: Collection[str] | None) -> None:
-    if if_match is not None and hook.etag not in if_match and ANY_STATE not in if_match:
+def _require_match(seen: Hook | HookSettings, if_match: Collection[str] | None) -> None:
+    if if_match is not None and seen.etag not in if_match and ANY_STATE not in if_match:
         raise HookChangedError

@@ -5,14 +5,18 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import hashlib
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 
 from pydantic import SecretStr
 
+from tenterhook.egress import Mode, Rules
 from tenterhook.hooks.extensibility_point import TriggerId
 from tenterhook.hooks.module_sets import ModuleFailure
 from tenterhook.ids import HookId, TenantId
+from tenterhook.sandbox import KIND_OF
 from tenterhook.sandbox.modules import ModuleSet, ResolvedModule
+from tenterhook.settings import Settings
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,6 +100,40 @@ class SavedHook:
     """The hook of the same point that was disabled because this one was enabled."""
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class HookSettings:
+    """The settings of one hook; as constructed here, those of a hook that has none of its own."""
+
+    limits: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    """Its own limits by their names in ``sandbox.KINDS``; what is absent is the operator's default."""
+    rules: Rules = dataclasses.field(default_factory=Rules)
+    """Which of the addresses that the operator permits it may reach."""
+    own_process: bool = False
+    """Whether no other hook may share its processes."""
+
+    @property
+    def etag(self) -> str:
+        """Return a strong entity tag, quotes included."""
+        seen = json.dumps([self.limits, self.rules.to_json(), self.own_process], sort_keys=True)
+        return f'"{hashlib.sha256(seen.encode()).hexdigest()[:32]}"'
+
+    def effective(self, settings: Settings) -> dict[str, float]:
+        """Return every limit as the next attempt will have it."""
+        return {name: kind.effective(settings, self.limits) for name, kind in KIND_OF.items()}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class HookSettingsChanges:
+    """What is to be different; None leaves as it is."""
+
+    limits: Mapping[str, float | None] | None = None
+    """By name; None as a value goes back to the operator's default. Limits that are not named stay."""
+    egress_mode: Mode | None = None
+    egress_allow: Sequence[str] | None = None
+    """The whole list."""
+    own_process: bool | None = None
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class LoadedHook:
     """Everything an execution needs."""
@@ -114,3 +152,4 @@ class LoadedHook:
     """The set's key, None for the empty set; kept because computing it means hashing a lock file."""
     module_error: ModuleFailure | None
     secrets: Mapping[str, SecretStr]
+    settings: HookSettings = dataclasses.field(default_factory=HookSettings)

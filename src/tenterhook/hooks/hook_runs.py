@@ -7,6 +7,7 @@ The one ``RunKind`` there is. Before an attempt it looks whether the run may sti
 | the hook is gone                    | ``cancelled``   |
 | its user is gone (erased)           | ``cancelled``   |
 | the hook is disabled                | ``held``        |
+| the hook keeps ending its process   | ``waiting``, for a while more: whoever crashes takes no place from others |
 
 The code is the version that is newest when the attempt starts, so mending a hook heals its queue; secrets are those of
 the moment. A failed attempt writes one ``fpurh`` to the tenant log (SPEC 8), with ``details.run``.
@@ -26,7 +27,7 @@ from tenterhook.hooks.errors import HookNotFoundError
 from tenterhook.hooks.hook import LoadedHook
 from tenterhook.hooks.invoking import HookInvoker
 from tenterhook.ids import HookId
-from tenterhook.runs import AttemptOutcome, AttemptResult, NotExecutable, Observe, Run, RunState
+from tenterhook.runs import AttemptOutcome, AttemptResult, NotExecutable, NotYet, Observe, Run, RunState
 from tenterhook.sandbox import Call, ConsoleLine, Execution, Outcome, Verdict
 from tenterhook.tenant_log import LogEvent, write
 
@@ -35,6 +36,8 @@ HOOK_RUN = "hook"
 
 FAILED_LOG_TYPE = "fpurh"
 """Auth0's code for a failed post-user-registration hook, the only point with runs today."""
+
+_CRASHING = "its hook has brought its process down several times; the next one is started after a pause that grows with each"
 
 _OUTCOMES = {
     Outcome.OK: AttemptOutcome.OK,
@@ -58,7 +61,7 @@ class HookRuns:
         self._vault = vault
         self._clock = clock
 
-    async def prepare(self, reader: Reader, run: Run) -> _LoadedRun | NotExecutable:
+    async def prepare(self, reader: Reader, run: Run) -> _LoadedRun | NotExecutable | NotYet:
         """Load the hook, and see whether hook and user still want the run."""
         try:
             loaded = await loading.load(reader, HookId(run.subject_id), self._vault)
@@ -68,6 +71,9 @@ class HookRuns:
             return NotExecutable(state=RunState.HELD, reason="its hook is disabled")
         if run.user_id is not None and not await users.exists(reader, run.user_id):
             return NotExecutable(state=RunState.CANCELLED, reason="its user was deleted")
+        wait = self._invoker.seconds_to_wait(loaded)
+        if wait > 0:
+            return NotYet(after_seconds=wait, reason=_CRASHING)
         return _LoadedRun(self._invoker, loaded)
 
     async def attempt_failed(
@@ -134,6 +140,9 @@ class _Relay:
     def on_console(self, line: ConsoleLine) -> None:
         self._observe("console", {"level": line.level, "text": line.text})
 
+    def on_answer(self, answer: Verdict) -> None:
+        """Nothing to tell: what is told is masked."""
+
     def on_called_back(self, verdict: Verdict) -> None:
         self._observe("called_back", {"error": None if verdict.error is None else verdict.error.message})
 
@@ -154,6 +163,7 @@ def result_of(execution: Execution) -> AttemptResult:
         else {"name": execution.error.name, **execution.error.to_wire()},
         console=[dataclasses.asdict(line) for line in execution.console],
         calls=[{**dataclasses.asdict(call), "failed": call.failed} for call in execution.calls],
+        connections=[dataclasses.asdict(attempt) for attempt in execution.connections],
         notes=notes,
         called_back_at=execution.called_back_at,
         settled_at=execution.settled_at,

@@ -17,6 +17,8 @@ import structlog
 
 from tenterhook.clock import Clock, SystemClock
 from tenterhook.database import Database, Vault
+from tenterhook.directory import Tenants
+from tenterhook.egress import Entry
 from tenterhook.errors import OverloadedError
 from tenterhook.hooks import loading
 from tenterhook.hooks.bodies import arguments_of
@@ -28,6 +30,7 @@ from tenterhook.hooks.storage import HookStorage
 from tenterhook.ids import HookId
 from tenterhook.sandbox import (
     Call,
+    Confinement,
     ConsoleLine,
     ErrorCode,
     Execution,
@@ -73,7 +76,8 @@ class HookInvoker:
         self._database = database
         self._vault = vault
         self._clock = clock or SystemClock()
-        self._limits = Limits.from_settings(settings)
+        self._settings = settings
+        self._tenants = Tenants(database, self._clock)
         self._healer = ModuleHealer(database, modules, self._clock)
         self._settling: set[asyncio.Task[Execution]] = set()
 
@@ -89,6 +93,10 @@ class HookInvoker:
         """Return what an execution needs; see ``loading.load``."""
         async with self._database.reader() as reader:
             return await loading.load(reader, hook_id, self._vault, version)
+
+    def seconds_to_wait(self, loaded: LoadedHook) -> float:
+        """Return how long the hook must wait for a process, because it keeps ending its own; mostly 0."""
+        return self._pool.seconds_to_wait(loaded.tenant_id, loaded.id)
 
     async def invoke(
         self,
@@ -121,7 +129,8 @@ class HookInvoker:
             loaded.tenant_id,
             _script(loaded, installed),
             _invocation(loaded, event, run_id, attempt),
-            limits=self._limits,
+            limits=self._limits(loaded),
+            confinement=await self._confinement(loaded),
             storage=await self._storage(loaded),
             observer=observer,
             alone=alone,
@@ -143,7 +152,9 @@ class HookInvoker:
         task.add_done_callback(self._settled)
         either: set[asyncio.Future[Any]] = {task, first_word.verdict}
         answered, _ = await asyncio.wait(
-            either, timeout=self._limits.wall_seconds + ROOM_SECONDS, return_when=asyncio.FIRST_COMPLETED
+            either,
+            timeout=self._limits(loaded).wall_seconds + ROOM_SECONDS,
+            return_when=asyncio.FIRST_COMPLETED,
         )
         if not answered:
             # Its own time has not run out: it never began, or it would have been ended.
@@ -161,8 +172,24 @@ class HookInvoker:
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("hook_invocation_failed", error=type(error).__name__)
 
+    def _limits(self, loaded: LoadedHook) -> Limits:
+        return Limits.from_settings(self._settings, loaded.settings.limits)
+
+    async def _confinement(self, loaded: LoadedHook) -> Confinement:
+        """Return what its process is started with; hooks of a tenant for which it is the same share processes."""
+        tenant = await self._tenants.get(loaded.tenant_id)
+        own_process = loaded.settings.own_process or self._settings.one_process_per_hook
+        return Confinement.from_settings(
+            self._settings,
+            loaded.settings.limits,
+            egress=loaded.settings.rules,
+            # Hooks fetch their tokens there. The operator chose the address, so it may be a private one.
+            grants=(Entry.of_url(tenant.public_url),),
+            only_for=loaded.id if own_process else None,
+        )
+
     async def _storage(self, loaded: LoadedHook) -> Storage:
-        stored = HookStorage(self._database, loaded.id, max_bytes=self._limits.storage_bytes)
+        stored = HookStorage(self._database, loaded.id, max_bytes=self._limits(loaded).storage_bytes)
         if loaded.version:
             return stored
         document, _etag = await stored.get()
@@ -181,7 +208,7 @@ class HookInvoker:
             ),
             console=(),
             calls=(),
-            connections=0,
+            connections=(),
             notes=(),
             limit=None,
             started_at=None,
@@ -205,10 +232,13 @@ class _FirstWord:
     def on_console(self, line: ConsoleLine) -> None:
         """Nothing to do."""
 
-    def on_called_back(self, verdict: Verdict) -> None:
-        """Hand the verdict to who waits."""
+    def on_answer(self, answer: Verdict) -> None:
+        """Hand the answer to who waits: as the hook gave it, for it is acted on, not shown."""
         if not self.verdict.done():
-            self.verdict.set_result(verdict)
+            self.verdict.set_result(answer)
+
+    def on_called_back(self, verdict: Verdict) -> None:
+        """Nothing to do."""
 
     def on_call(self, call: Call) -> None:
         """Nothing to do."""

@@ -2,7 +2,7 @@
 
     no hook enabled          ─► nothing changes
     cb(null, {user: {…}})    ─► its user_metadata and app_metadata, cleaned
-    cb(PreUserRegistrationError), any other error, no cb, a limit, code that cannot start
+    cb(PreUserRegistrationError), any other error, no cb, a limit, code that cannot start, no sandbox on this host
                              ─► RegistrationDeniedError: the registration is refused
 
 The point blocks, so what cannot be asked has not agreed. The texts of a PreUserRegistrationError are meant for the
@@ -21,7 +21,15 @@ from tenterhook.hooks.catalogue import PRE_USER_REGISTRATION
 from tenterhook.hooks.errors import HookNotFoundError, RegistrationDeniedError
 from tenterhook.hooks.invoking import HookInvoker
 from tenterhook.ids import HookId, TenantId, new_run_id
-from tenterhook.sandbox import Execution, HookError, Verdict
+from tenterhook.sandbox import (
+    NO_SECRETS,
+    Execution,
+    HookError,
+    Masker,
+    SandboxRefusedError,
+    Verdict,
+    masker_of,
+)
 
 MAX_MESSAGE_LENGTH = 1000
 """Characters of a refusal's texts that are passed on."""
@@ -59,11 +67,20 @@ async def ask_before_registration(
         loaded = await invoker.load(hook_id)
     except HookNotFoundError:  # deleted between the two questions
         return MetadataAdditions()
-    return interpret(await invoker.ask(loaded, event, run_id=new_run_id()))
+    try:
+        answer = await invoker.ask(loaded, event, run_id=new_run_id())
+    except SandboxRefusedError as error:
+        # Why is the operator's to know; to the world it is a hook that failed, and never one that was passed over.
+        raise RegistrationDeniedError(
+            _GENERIC_MESSAGE, _GENERIC_FRIENDLY_MESSAGE, log_text=error.message
+        ) from error
+    return interpret(
+        answer, masker_of({name: value.get_secret_value() for name, value in loaded.secrets.items()})
+    )
 
 
-def interpret(answer: Verdict | Execution) -> MetadataAdditions:
-    """Return what the hook adds to the user.
+def interpret(answer: Verdict | Execution, masker: Masker = NO_SECRETS) -> MetadataAdditions:
+    """Return what the hook adds to the user; in what a refusal leaves in the log the hook's secrets are masked.
 
     Raises:
         RegistrationDeniedError: its answer is anything but a ``cb`` without an error.
@@ -71,7 +88,7 @@ def interpret(answer: Verdict | Execution) -> MetadataAdditions:
     if isinstance(answer, Execution):
         raise _denial_without_verdict(answer)
     if answer.error is not None:
-        raise _denial(answer.error)
+        raise _denial(answer.error, masker)
     user = answer.result.get("user") if isinstance(answer.result, dict) else None
     if not isinstance(user, dict):
         return MetadataAdditions()
@@ -97,15 +114,17 @@ def _is_allowed(name: str) -> bool:
     return not name.startswith("$") and "." not in name
 
 
-def _denial(error: HookError) -> RegistrationDeniedError:
-    log_text = f"{error.name}: {error.message}"
+def _denial(error: HookError, masker: Masker) -> RegistrationDeniedError:
+    log_text = masker.text(f"{error.name}: {error.message}")
     if error.name != _DENIAL:
         return RegistrationDeniedError(_GENERIC_MESSAGE, _GENERIC_FRIENDLY_MESSAGE, log_text=log_text)
     message = error.message[:MAX_MESSAGE_LENGTH]
     friendly = error.properties.get("friendlyMessage")
     if not isinstance(friendly, str) or not friendly:
         friendly = message
-    return RegistrationDeniedError(message, friendly[:MAX_MESSAGE_LENGTH], log_text=error.message)
+    return RegistrationDeniedError(
+        message, friendly[:MAX_MESSAGE_LENGTH], log_text=masker.text(error.message)
+    )
 
 
 def _denial_without_verdict(execution: Execution) -> RegistrationDeniedError:

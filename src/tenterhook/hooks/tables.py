@@ -2,13 +2,15 @@
 
 hooks ──< hook_versions >── module_sets      a version never changes, but for modules that could not be had at first
   ├──< hook_secrets                          sealed; the purpose is ``hook-secret:HOOK:NAME``
-  └─── hook_storage                          one document per hook, for ``context.webtask.storage``
+  ├─── hook_storage                          one document per hook, for ``context.webtask.storage``
+  └─── hook_settings                         limits, egress, own process; no row: the operator's defaults
 """
 
 from __future__ import annotations
 
 from sqlalchemy import (
     Boolean,
+    CheckConstraint,
     Column,
     ForeignKey,
     Index,
@@ -87,4 +89,16 @@ hook_storage = Table(
     Column("data", Text, nullable=False),
     Column("etag", Text, nullable=False),
     Column("updated_at", MOMENT, nullable=False, server_default=func.now()),
+)
+
+hook_settings = Table(
+    "hook_settings",
+    METADATA,
+    Column("hook_id", Text, ForeignKey("hooks.id", ondelete="CASCADE"), primary_key=True),
+    Column("limits", JSON, nullable=False, server_default=text("'{}'")),
+    Column("egress_mode", Text, nullable=False, server_default=text("'open'")),
+    Column("egress_allow", JSON, nullable=False, server_default=text("'[]'")),
+    Column("own_process", Boolean, nullable=False, server_default=text("false")),
+    Column("updated_at", MOMENT, nullable=False, server_default=func.now()),
+    CheckConstraint("egress_mode IN ('open', 'report', 'enforce')", name="egress_mode"),
 )

@@ -1,5 +1,6 @@
 """Runs: work that must happen even if this process does not live to see it. ``run.py`` has the states."""
 
+from tenterhook.runs.past_connections import PastConnection, past_connections
 from tenterhook.runs.queue import NotInTransactionError
 from tenterhook.runs.records import (
     cancel_runs,
@@ -17,6 +18,7 @@ from tenterhook.runs.run import (
     Executable,
     NewRun,
     NotExecutable,
+    NotYet,
     Observe,
     Run,
     RunFilter,
@@ -36,7 +38,9 @@ __all__ = [
     "NewRun",
     "NotExecutable",
     "NotInTransactionError",
+    "NotYet",
     "Observe",
+    "PastConnection",
     "Run",
     "RunFilter",
     "RunKind",
@@ -50,6 +54,7 @@ __all__ = [
     "create_run",
     "get_run",
     "list_runs",
+    "past_connections",
     "release_held_runs",
     "state_after",
 ]

@@ -85,7 +85,9 @@ async def enqueue(
         )
 
 
-async def enqueue_again(transaction: Transaction, waiting: Iterable[tuple[RunId, int]]) -> None:
+async def enqueue_again(
+    transaction: Transaction, waiting: Iterable[tuple[RunId, int]], *, after_seconds: float = 0
+) -> None:
     """Enqueue a new job for runs that had one for the same attempt: it may be claimed, and about to be dropped."""
     pairs = list(waiting)
     keys = [_key(run_id, attempts) for run_id, attempts in pairs]
@@ -93,7 +95,7 @@ async def enqueue_again(transaction: Transaction, waiting: Iterable[tuple[RunId,
         f"DELETE FROM {QUEUE_NAMES.queue_table} WHERE dedupe_key = ANY($1::text[]) AND status = 'picked'",  # noqa: S608 - a constant of ours
         keys,
     )
-    await enqueue(transaction, pairs)
+    await enqueue(transaction, pairs, after_seconds=after_seconds)
 
 
 class QueueLoop:

@@ -9,12 +9,14 @@ The statements on the way of every registration and every attempt are constant S
 
 from __future__ import annotations
 
+import dataclasses
+import datetime as dt
 import json
 from collections.abc import Sequence
 from typing import Any
 
 import asyncpg
-from sqlalchemy import select
+from sqlalchemy import exists, select
 
 from tenterhook.database import Reader, Transaction, jsonb_text
 from tenterhook.ids import RunId, TenantId, UserId
@@ -70,20 +72,54 @@ WITH started AS (
     WHERE id = $1 AND state = 'waiting' AND attempts = $2
     RETURNING id, attempts
 )
-INSERT INTO attempts (run_id, number, worker_id, code_version, started_at)
-SELECT id, attempts, $3, $5, now() FROM started
+INSERT INTO attempts (run_id, number, worker_id, code_version, started_at, unsandboxed)
+SELECT id, attempts, $3, $5, now(), $6 FROM started
 RETURNING number
 """
 
 
 async def start_attempt(
-    reader: Reader, run: Run, *, worker_id: str, lease_seconds: float, code_version: int | None
+    reader: Reader,
+    run: Run,
+    *,
+    worker_id: str,
+    lease_seconds: float,
+    code_version: int | None,
+    unsandboxed: bool = False,
 ) -> int | None:
-    """Take the run and record the attempt, committed before this returns; None when another worker was first."""
+    """Take the run and record the attempt, committed before this returns; None when another worker was first.
+
+    The mark ``unsandboxed`` is recorded now, not with the result: an attempt that ends with its worker has it too.
+    """
     number: int | None = await reader.raw.fetchval(
-        _START, run.id, run.attempts, worker_id, lease_seconds, code_version
+        _START, run.id, run.attempts, worker_id, lease_seconds, code_version, unsandboxed
     )
     return number
+
+
+_EXPLAIN = """
+WITH unexplained AS (
+    SELECT id FROM runs
+    WHERE state = 'waiting' AND state_reason IS NULL
+      AND due_at <= now() AND due_at > coalesce($2, '-infinity'::timestamptz)
+    LIMIT $3 FOR UPDATE SKIP LOCKED
+)
+UPDATE runs SET state_reason = $1 FROM unexplained WHERE runs.id = unexplained.id RETURNING runs.id
+"""
+
+
+async def explain_waiting_runs(
+    reader: Reader, reason: str, since: dt.datetime | None
+) -> tuple[list[RunId], dt.datetime]:
+    """Say of the due runs that wait for no told reason why they do; starting one takes the reason away.
+
+    Looks at runs that became due after ``since``. Returns those it explained, at most ``RECONCILE_BATCH``, and the
+    ``since`` for after the last batch: so a backlog is read once, and what a transaction of up to a minute registered
+    meanwhile is not missed.
+    """
+    following: dt.datetime = await reader.raw.fetchval("SELECT now() - interval '1 minute'")
+    rows = await reader.raw.fetch(_EXPLAIN, reason, since, RECONCILE_BATCH)
+    return [RunId(row["id"]) for row in rows], following
 
 
 _SET_ASIDE = """
@@ -95,6 +131,18 @@ WHERE id = $1 AND state = 'waiting' AND attempts = $2
 async def set_aside(reader: Reader, run: Run, state: RunState, reason: str) -> None:
     """Move a waiting run to ``cancelled`` or ``held``."""
     await reader.raw.execute(_SET_ASIDE, run.id, run.attempts, state.value, reason)
+
+
+_POSTPONE = """
+UPDATE runs SET due_at = now() + make_interval(secs => $3), state_reason = $4
+WHERE id = $1 AND state = 'waiting' AND attempts = $2 RETURNING id
+"""
+
+
+async def postpone(transaction: Transaction, run: Run, after_seconds: float, reason: str) -> None:
+    """Let a waiting run wait longer, with a job for then."""
+    if await transaction.raw.fetchval(_POSTPONE, run.id, run.attempts, after_seconds, reason) is not None:
+        await queue.enqueue_again(transaction, [(run.id, run.attempts)], after_seconds=after_seconds)
 
 
 _RELEASE = """
@@ -147,7 +195,8 @@ WITH mine AS (
     RETURNING id
 )
 UPDATE attempts SET outcome = $7, verdict = $8::jsonb, error = $9::jsonb, console = $10::jsonb, calls = $11::jsonb,
-                    notes = $12::jsonb, called_back_at = $13, settled_at = $14, finished_at = now()
+                    notes = $12::jsonb, called_back_at = $13, settled_at = $14, finished_at = now(),
+                    connections = $16::jsonb
 FROM mine WHERE attempts.run_id = mine.id AND attempts.number = $2
 RETURNING attempts.run_id
 """
@@ -206,6 +255,7 @@ async def finish_attempt(
         result.called_back_at,
         result.settled_at,
         seconds_until_again(run, result.outcome),
+        jsonb_text(result.connections),
     )
     return found is not None
 
@@ -257,10 +307,21 @@ async def enqueue_runs_without_job(transaction: Transaction) -> int:
     return len(rows)
 
 
+_UNSANDBOXED = (
+    exists()
+    .where(attempts.c.run_id == runs.c.id, attempts.c.unsandboxed)
+    .correlate(runs)
+    .label("unsandboxed")
+)
+
+
 async def list_runs(reader: Reader, tenant_id: TenantId, wanted: RunFilter) -> list[Run]:
     """Return a page of the tenant's runs, newest first."""
     statement = (
-        select(runs).where(runs.c.tenant_id == tenant_id).order_by(runs.c.id.desc()).limit(wanted.limit)
+        select(runs, _UNSANDBOXED)
+        .where(runs.c.tenant_id == tenant_id)
+        .order_by(runs.c.id.desc())
+        .limit(wanted.limit)
     )
     if wanted.subject_id is not None:
         statement = statement.where(runs.c.subject_id == wanted.subject_id)
@@ -270,7 +331,7 @@ async def list_runs(reader: Reader, tenant_id: TenantId, wanted: RunFilter) -> l
         statement = statement.where(runs.c.user_id == wanted.user_id)
     if wanted.before is not None:
         statement = statement.where(runs.c.id < wanted.before)
-    return [_run(row._mapping, row.event) for row in await reader.all(statement)]  # noqa: SLF001 - its public name
+    return [_shown(row) for row in await reader.all(statement)]
 
 
 async def get_run(reader: Reader, tenant_id: TenantId, run_id: RunId) -> tuple[Run, list[Attempt]]:
@@ -279,13 +340,19 @@ async def get_run(reader: Reader, tenant_id: TenantId, run_id: RunId) -> tuple[R
     Raises:
         RunNotFoundError: absent, or another tenant's.
     """
-    row = await reader.one_or_none(select(runs).where(runs.c.id == run_id, runs.c.tenant_id == tenant_id))
+    row = await reader.one_or_none(
+        select(runs, _UNSANDBOXED).where(runs.c.id == run_id, runs.c.tenant_id == tenant_id)
+    )
     if row is None:
         raise RunNotFoundError
     recorded = await reader.all(
         select(attempts).where(attempts.c.run_id == run_id).order_by(attempts.c.number)
     )
-    return _run(row._mapping, row.event), [_attempt(one) for one in recorded]  # noqa: SLF001 - its public name
+    return _shown(row), [_attempt(one) for one in recorded]
+
+
+def _shown(row: Any) -> Run:
+    return dataclasses.replace(_run(row._mapping, row.event), unsandboxed=row.unsandboxed)  # noqa: SLF001 - its public name
 
 
 def _run(row: asyncpg.Record | Any, event: Any) -> Run:
@@ -321,7 +388,9 @@ def _attempt(row: Any) -> Attempt:
         error=row.error,
         console=row.console,
         calls=row.calls,
+        connections=row.connections,
         notes=row.notes,
+        unsandboxed=row.unsandboxed,
     )
 
 

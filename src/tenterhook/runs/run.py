@@ -106,6 +106,8 @@ class Run:
     attempts: int
     interruptions: int
     finished_at: dt.datetime | None
+    unsandboxed: bool = False
+    """An attempt of it ran without a sandbox; known of runs that are looked at, not of those being executed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +127,10 @@ class Attempt:
     error: Any
     console: Sequence[Any]
     calls: Sequence[Any]
+    connections: Sequence[Any]
     notes: Sequence[Any]
+    unsandboxed: bool
+    """It ran without a sandbox, because the operator allows that."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +142,7 @@ class AttemptResult:
     error: Mapping[str, Any] | None = None
     console: Sequence[Mapping[str, Any]] = ()
     calls: Sequence[Mapping[str, Any]] = ()
+    connections: Sequence[Mapping[str, Any]] = ()
     notes: Sequence[str] = ()
     called_back_at: dt.datetime | None = None
     settled_at: dt.datetime | None = None
@@ -172,12 +178,20 @@ class NotExecutable:
     reason: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class NotYet:
+    """A prepared run whose time has not come: it stays ``waiting``, and uses up nothing."""
+
+    after_seconds: float
+    reason: str
+
+
 class RunKind(Protocol):
     """Something that executes runs of one kind; ``hooks`` has the only one today."""
 
     name: str
 
-    async def prepare(self, reader: Reader, run: Run) -> Executable | NotExecutable:
+    async def prepare(self, reader: Reader, run: Run) -> Executable | NotExecutable | NotYet:
         """Load what an attempt needs; the reader is gone when the attempt begins."""
         ...
 

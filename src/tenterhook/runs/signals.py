@@ -19,7 +19,8 @@ class RunSignal:
     """One thing that happened to one run."""
 
     kind: str
-    """``registered``, ``started``, ``console``, ``call``, ``called_back``, ``finished``, ``not_executed`` or ``rescued``."""
+    """``registered``, ``started``, ``console``, ``call``, ``called_back``, ``finished``, ``not_executed``, ``rescued`` or
+    ``waits``."""
     run_id: RunId
     attempt: int
     """0 before the first."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     ForeignKey,
@@ -67,5 +68,7 @@ attempts = Table(
     Column("error", JSON),
     Column("console", JSON, nullable=False, server_default=_EMPTY_LIST),
     Column("calls", JSON, nullable=False, server_default=_EMPTY_LIST),
+    Column("connections", JSON, nullable=False, server_default=_EMPTY_LIST),
     Column("notes", JSON, nullable=False, server_default=_EMPTY_LIST),
+    Column("unsandboxed", Boolean, nullable=False, server_default=text("false")),
 )

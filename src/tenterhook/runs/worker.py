@@ -15,6 +15,7 @@ leases. The other way round, another worker would start runs that are still goin
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import os
 import socket
 from collections.abc import Awaitable, Callable, Mapping
@@ -29,17 +30,17 @@ from tenterhook.database import UNAVAILABLE, Database, DatabaseUnavailableError,
 from tenterhook.ids import RunId, new_worker_id
 from tenterhook.runs import queue, records
 from tenterhook.runs.run import (
-    SUCCESSES,
     AttemptOutcome,
     AttemptResult,
     Executable,
     NotExecutable,
-    Observe,
+    NotYet,
     Run,
     RunKind,
     RunState,
 )
 from tenterhook.runs.signals import RunSignal, RunSignals
+from tenterhook.runs.stand_ins import FailedPreparation, UnstorableResult
 
 log = structlog.get_logger(__name__)
 
@@ -72,14 +73,28 @@ class Worker:
     """One worker; a process has at most one."""
 
     def __init__(
-        self, database: Database, kinds: Mapping[str, RunKind], limits: WorkerLimits, signals: RunSignals
+        self,
+        database: Database,
+        kinds: Mapping[str, RunKind],
+        limits: WorkerLimits,
+        signals: RunSignals,
+        *,
+        refusal: str | None = None,
+        unsandboxed: bool = False,
     ) -> None:
-        """Take the kinds of run it can execute, by name."""
+        """Take the kinds of run it can execute, by name.
+
+        ``refusal`` says why this worker may execute none: it then claims nothing, leaves the runs to other workers, and
+        writes the reason to those that wait. ``unsandboxed`` is the mark of every attempt that it makes.
+        """
         self.id = f"{socket.gethostname()}-{os.getpid()}-{new_worker_id()[-8:]}"
         self._database = database
         self._kinds = kinds
         self._limits = limits
         self._signals = signals
+        self._unsandboxed = unsandboxed
+        self.refusal = refusal
+        self._explained_until: dt.datetime | None = None
         self._open: dict[tuple[RunId, int], asyncio.Event] = {}
         self._stopping = asyncio.Event()
         self._wake_reconciler = asyncio.Event()
@@ -125,7 +140,14 @@ class Worker:
                 )
             ),
         ]
-        claiming = asyncio.create_task(self._queue.run(self._stopping))
+        if self.refusal is None:
+            claiming = asyncio.create_task(self._queue.run(self._stopping))
+        else:
+            log.warning("worker_claims_nothing", reason=self.refusal)
+            around.append(
+                asyncio.create_task(self._repeat(self._explain, self._limits.rescue_interval_seconds))
+            )
+            claiming = asyncio.create_task(_until(self._stopping))
         stop_asked = asyncio.create_task(self._stopping.wait())
         try:
             # None of them ends by itself: when one does, the worker must not look alive.
@@ -198,6 +220,20 @@ class Worker:
             if enqueued < records.RECONCILE_BATCH:
                 return
 
+    async def _explain(self) -> None:
+        assert self.refusal is not None  # noqa: S101 - it is a chore of those that refuse alone
+        while True:
+            async with self._database.reader() as reader:
+                explained, following = await records.explain_waiting_runs(
+                    reader, self.refusal, self._explained_until
+                )
+            for run_id in explained:
+                data = {"state": RunState.WAITING.value, "reason": self.refusal}
+                self._signals.emit(RunSignal(kind="waits", run_id=run_id, attempt=0, data=data))
+            if len(explained) < records.RECONCILE_BATCH:
+                self._explained_until = following
+                return
+
     async def _handle(self, run_id: RunId, attempts: int) -> None:
         # One borrowed connection for the three questions: on the way to the first line of user code every hop counts.
         async with self._database.reader() as reader:
@@ -210,12 +246,16 @@ class Worker:
             if isinstance(prepared, NotExecutable):
                 await self._set_aside(reader, kind, run, prepared)
                 return
+            if isinstance(prepared, NotYet):
+                await self._postpone(run, prepared)
+                return
             attempt = await records.start_attempt(
                 reader,
                 run,
                 worker_id=self.id,
                 lease_seconds=self._limits.lease_seconds,
                 code_version=prepared.code_version,
+                unsandboxed=self._unsandboxed,
             )
         if attempt is None:
             log.debug("run_taken_by_another", run_id=run_id)
@@ -243,6 +283,11 @@ class Worker:
         if found.state is RunState.HELD and not isinstance(await kind.prepare(reader, run), NotExecutable):
             async with self._database.transaction() as transaction:
                 await records.release_held_runs(transaction, run.subject_id)
+
+    async def _postpone(self, run: Run, found: NotYet) -> None:
+        async with self._database.transaction() as transaction:
+            await records.postpone(transaction, run, found.after_seconds, found.reason)
+        self._emit("waits", run, run.attempts, state=RunState.WAITING.value, reason=found.reason)
 
     async def _result_unless_lost(
         self, execution: asyncio.Task[AttemptResult], lost: asyncio.Event
@@ -278,11 +323,11 @@ class Worker:
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, _LONGEST_WRITE_RETRY_SECONDS)
             except Exception as error:
-                if isinstance(result, _UnstorableResult):
+                if isinstance(result, UnstorableResult):
                     raise
                 # Something in it that the database refuses, and would refuse for ever: keep what can be kept.
                 log.exception("result_not_storable", run_id=run.id, attempt=attempt)
-                result = _UnstorableResult.of(result, error)
+                result = UnstorableResult.of(result, error)
                 state = records.state_after(run, result.outcome)
         if not written:
             log.warning("run_lost_to_another_worker", run_id=run.id, attempt=attempt)
@@ -329,43 +374,18 @@ class Worker:
         self._signals.emit(RunSignal(kind=signal, run_id=run.id, attempt=attempt, data=data))
 
 
-class _UnstorableResult(AttemptResult):
-    """What is left of a result that the database refused."""
-
-    @classmethod
-    def of(cls, result: AttemptResult, error: Exception) -> _UnstorableResult:
-        outcome = AttemptOutcome.ERROR if result.outcome in SUCCESSES else result.outcome
-        message = f"The result of the attempt could not be stored: {type(error).__name__}."
-        return cls(
-            outcome=outcome,
-            error={"name": "Error", "message": message},
-            notes=(f"it had ended as: {result.outcome.value}",),
-            called_back_at=result.called_back_at,
-            settled_at=result.settled_at,
-        )
+async def _until(event: asyncio.Event) -> None:
+    await event.wait()
 
 
-class _FailedPreparation:
-    """Stands for a run that the platform failed to prepare: its attempt is recorded, and ends as interrupted."""
-
-    code_version: int | None = None
-
-    def __init__(self, error: Exception) -> None:
-        self._error = error
-
-    async def execute(self, run: Run, attempt: int, observe: Observe) -> AttemptResult:
-        del run, attempt, observe
-        raise self._error
-
-
-async def _prepared(kind: RunKind, reader: Reader, run: Run) -> Executable | NotExecutable:
+async def _prepared(kind: RunKind, reader: Reader, run: Run) -> Executable | NotExecutable | NotYet:
     """Prepare the run; what fails other than the database becomes an attempt that says so, not a silent loop."""
     try:
         return await kind.prepare(reader, run)
     except DATABASE_TROUBLE:
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, the attempt tells and counts it
-        return _FailedPreparation(error)
+        return FailedPreparation(error)
 
 
 def _result_of(execution: asyncio.Task[AttemptResult]) -> AttemptResult:

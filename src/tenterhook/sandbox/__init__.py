@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from tenterhook.sandbox.execution import (
     Call,
+    ConnectionAttempt,
     ConsoleLine,
     ErrorCode,
     Execution,
@@ -16,15 +17,23 @@ from tenterhook.sandbox.execution import (
     Outcome,
     Verdict,
 )
-from tenterhook.sandbox.limits import LimitHit, Limits
+from tenterhook.sandbox.limit_kinds import KIND_OF, KINDS, LimitKind
+from tenterhook.sandbox.limits import Confinement, LimitHit, Limits
+from tenterhook.sandbox.masking import NO_SECRETS, Masker, masker_of
 from tenterhook.sandbox.node_binary import NodeBinary, find_node
 from tenterhook.sandbox.pool import PoolStatus, SandboxPool
 from tenterhook.sandbox.script import Invocation, Json, Script, Webtask
-from tenterhook.sandbox.spawn import SandboxUnavailableError
+from tenterhook.sandbox.status import SandboxRefusedError, SandboxStatus, status_of_this_host
 from tenterhook.sandbox.storage import MemoryStorage, Storage, StorageConflictError
+from tenterhook.sandbox.supervision import SandboxUnavailableError
 
 __all__ = [
+    "KINDS",
+    "KIND_OF",
+    "NO_SECRETS",
     "Call",
+    "Confinement",
+    "ConnectionAttempt",
     "ConsoleLine",
     "ErrorCode",
     "Execution",
@@ -32,13 +41,17 @@ __all__ = [
     "Invocation",
     "Json",
     "LimitHit",
+    "LimitKind",
     "Limits",
+    "Masker",
     "MemoryStorage",
     "NodeBinary",
     "Observer",
     "Outcome",
     "PoolStatus",
     "SandboxPool",
+    "SandboxRefusedError",
+    "SandboxStatus",
     "SandboxUnavailableError",
     "Script",
     "Storage",
@@ -46,4 +59,6 @@ __all__ = [
     "Verdict",
     "Webtask",
     "find_node",
+    "masker_of",
+    "status_of_this_host",
 ]

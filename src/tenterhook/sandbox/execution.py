@@ -5,7 +5,7 @@
         └ never: could not start (compile error, missing module)
 
 Moments are UTC; ``offset_ms`` and milliseconds count from ``started_at``. Text from the hook is cleaned of lone
-surrogates and NUL (PostgreSQL takes neither); everything here is the hook's word except outcome, limit and times.
+surrogates and NUL (PostgreSQL takes neither) and of the values of secrets; everything here is the hook's word except outcome, limit and times.
 """
 
 from __future__ import annotations
@@ -130,11 +130,46 @@ class Call:
     """Why it failed, for example ``ECONNREFUSED``."""
     open_at_callback: bool = False
     """It was still going on when ``cb`` was called."""
+    bytes_sent: int | None = None
+    """Of the request's body; None where that is not known."""
+    bytes_received: int | None = None
+    """Of the answer's body, before it is decompressed; None where that is not known."""
 
     @property
     def failed(self) -> bool:
         """Whether no usable answer came: no answer at all, or a status of 400 and up."""
         return self.error is not None or self.status is None or self.status >= 400
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ConnectionAttempt:
+    """One outgoing connection that it tried to open, or one name that DNS refused; see ``sandbox.connections``."""
+
+    offset_ms: float
+    address: str | None
+    """Of a refused name an address that was kept back, or None where there is none."""
+    port: int | None
+    """None where it is a name that was refused."""
+    names: tuple[str, ...] = ()
+    """The host names that had led to the address, newest first."""
+    allowed: bool
+    """Whether the egress policy let it pass; the verdict is the gate's, not the hook's word."""
+    reason: str
+    """The policy's word for it: ``public``, ``private``, ``not_listed``, …; ``unjudged`` without a gate."""
+    explanation: str = ""
+    """The reason as a sentence."""
+    setting: str | None = None
+    """The setting that would allow it, where it was refused and can be allowed."""
+    entry_to_add: str | None = None
+    """What to add to that setting."""
+    reported: bool = False
+    """Allowed only because the hook's list is in report mode."""
+    error: str | None = None
+    """The errno's name that the hook saw at once, for example ``EACCES``."""
+    established: bool | None = None
+    """Whether it came about; None where that is not known."""
+    shared: bool = False
+    """Made by native code or another thread while several runs were open: it may be another's of these."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -145,14 +180,14 @@ class Execution:
     attempt: int
     outcome: Outcome
     verdict: Verdict | None
-    """None when neither ``cb`` nor an error came before the end."""
+    """None when neither ``cb`` nor an error came before the end. Secrets are masked here as everywhere."""
     error: HookError | None
     """Why the outcome is not ok; also the first late error after a good verdict."""
     console: tuple[ConsoleLine, ...]
     calls: tuple[Call, ...]
     """In the order of their ends; calls that never ended come last."""
-    connections: int
-    """Outgoing TCP connections it tried to open itself, whatever the protocol."""
+    connections: tuple[ConnectionAttempt, ...]
+    """Outgoing connections it tried to open, whatever the protocol, and names that DNS refused; oldest first."""
     notes: tuple[str, ...]
     """Remarks for the reader: ``cb`` called twice, settled by force, …"""
     limit: LimitHit | None
@@ -169,6 +204,13 @@ class Execution:
     """From the start, or from ``run()`` when it never started."""
     suspect: bool = False
     """With ``INTERRUPTED``: it may be the one that brought its process down; run it again ``alone``."""
+    unsandboxed: bool = False
+    """It ran without a sandbox, because the operator allows that; see ``sandbox.status``."""
+
+    @property
+    def refused(self) -> tuple[ConnectionAttempt, ...]:
+        """What the egress policy refused."""
+        return tuple(attempt for attempt in self.connections if not attempt.allowed)
 
     @property
     def succeeded(self) -> bool:
@@ -177,7 +219,10 @@ class Execution:
 
 
 class Observer(Protocol):
-    """Who wants to see a run while it happens; called on the event loop, must not block or raise."""
+    """Who wants to see a run while it happens; called on the event loop, must not block or raise.
+
+    Secrets are masked in all but ``on_answer``, which is for who acts on the answer and shows it to nobody.
+    """
 
     def on_started(self, at: dt.datetime) -> None:
         """The module's first line is about to run."""
@@ -185,6 +230,10 @@ class Observer(Protocol):
 
     def on_console(self, line: ConsoleLine) -> None:
         """A console line was written."""
+        ...
+
+    def on_answer(self, answer: Verdict) -> None:
+        """``cb`` was called: the verdict word for word."""
         ...
 
     def on_called_back(self, verdict: Verdict) -> None:

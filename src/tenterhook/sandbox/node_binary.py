@@ -22,6 +22,11 @@ class NodeBinary:
     version: str
     """As ``24.19.0``, from its header file: nothing is started to learn it."""
 
+    @property
+    def npm(self) -> Path:
+        """The folder of the npm that came with it."""
+        return self.path.parent.parent / "lib" / "node_modules" / "npm"
+
 
 def find_node() -> NodeBinary:
     """Return the Node that was installed with us.

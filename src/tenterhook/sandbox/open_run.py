@@ -3,19 +3,23 @@
     sent ─► started ─► called back ─► finished
       └────────┴────────────┴──► finished by the host: a limit, or the end of the process
 
-Everything is bounded here too, whatever the runtime inside promises: console bytes, calls, notes. ``finish`` is
-idempotent; the first end stands.
+Everything is bounded here too, whatever the runtime inside promises: console bytes, calls, notes. The values of
+secrets are masked as things come in (``sandbox.masking``): what is kept and what observers are shown never holds one.
+The one exception is ``Observer.on_answer``. ``finish`` is idempotent; the first end stands.
 """
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import datetime as dt
 from typing import Any
 
 from tenterhook.clock import Clock
+from tenterhook.sandbox.connections import ConnectionLedger
 from tenterhook.sandbox.execution import (
     Call,
+    ConnectionAttempt,
     ConsoleLine,
     ErrorCode,
     Execution,
@@ -25,13 +29,16 @@ from tenterhook.sandbox.execution import (
     Verdict,
 )
 from tenterhook.sandbox.limits import LimitHit, Limits, result_size
-from tenterhook.sandbox.protocol import Fields
+from tenterhook.sandbox.masking import masker_of
+from tenterhook.sandbox.protocol import Fields, ProtocolViolation
 from tenterhook.sandbox.script import Invocation, Script
 from tenterhook.sandbox.storage import Storage
 
 _MAX_CALLS = 512
 _MAX_NOTES = 32
 _LINE_OVERHEAD_BYTES = 32
+_LONGEST_LINE = 65_536
+_NOT_FOUND = ("ENOTFOUND", "EREFUSED", "EAI_AGAIN")
 
 
 class OpenRun:
@@ -67,7 +74,9 @@ class OpenRun:
         self._console: list[ConsoleLine] = []
         self._console_room = limits.console_bytes
         self._calls: list[Call] = []
-        self._connections = 0
+        self._connections: tuple[ConnectionAttempt, ...] = ()
+        self._masker = masker_of(invocation.webtask.secrets)
+        self._ledger: tuple[ConnectionLedger, int] | None = None
         self._notes: list[str] = []
         self._limit: LimitHit | None = None
 
@@ -107,10 +116,42 @@ class OpenRun:
         """Whether the verdict is there."""
         return self._called_back is not None
 
+    def joins(self, ledger: ConnectionLedger, number: int) -> None:
+        """It is sent to the process whose connections the ledger keeps."""
+        ledger.opened(number, at=self._clock.monotonic_seconds())
+        self._ledger = (ledger, number)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all its connections are known; if not, records are still on their way from the gate."""
+        return self._ledger is None or self._ledger[0].is_complete(self._ledger[1])
+
+    def receive(self, kind: str, fields: Fields) -> bool:  # noqa: PLR0911 - one for each kind of message
+        """Take a message that only adds to what is known; False if it was of no use (too late, beyond a bound)."""
+        match kind:
+            case "console":
+                return self.on_console(fields)
+            case "call":
+                return self.on_call(fields)
+            case "connection":
+                return self._on_connection(fields)
+            case "lookup":
+                return self._on_lookup(fields)
+            case "late_error":
+                return self.on_late_error(fields)
+            case "failed":
+                return self.on_failed(fields)
+            case "note":
+                return self.note(fields.text("text", longest=1000))
+            case _:
+                raise ProtocolViolation("an unknown type")
+
     def on_started(self) -> None:
         """The module's first line is about to run."""
         now = self._clock.now()
         self._started = (now, self._clock.monotonic_seconds())
+        if self._ledger is not None:
+            self._ledger[0].started(self._ledger[1], at=self._started[1])
         if self._observer is not None:
             self._observer.on_started(now)
 
@@ -119,13 +160,17 @@ class OpenRun:
         if self._console_room <= -_LINE_OVERHEAD_BYTES:
             return False
         room = max(0, self._console_room)
-        text = fields.text("text", longest=room).encode()[:room].decode(errors="ignore")
+        cut = fields.boolean("truncated")
+        whole = fields.text("text", longest=_LONGEST_LINE)
+        # Masked before it is cut here; inside it may have been cut through a secret.
+        shown = self._masker.cut_text(whole) if cut else self._masker.text(whole)
+        text = shown.encode()[:room].decode(errors="ignore")
         self._console_room -= len(text.encode()) + _LINE_OVERHEAD_BYTES
         line = ConsoleLine(
             offset_ms=fields.number("offset_ms"),
             level=fields.text("level", longest=16),
             text=text,
-            truncated=fields.boolean("truncated") or self._console_room <= -_LINE_OVERHEAD_BYTES,
+            truncated=cut or len(text) < len(shown) or self._console_room <= -_LINE_OVERHEAD_BYTES,
         )
         self._console.append(line)
         if self._observer is not None:
@@ -137,31 +182,34 @@ class OpenRun:
         if self._called_back is not None:
             return False
         if "error" in fields.message:
-            verdict = Verdict(error=fields.error())
+            answer = Verdict(error=fields.error())
+            verdict = Verdict(error=None if answer.error is None else self._masker.error(answer.error))
         else:
-            verdict = Verdict(result=fields.message.get("result"))
-        self._call_back(verdict)
-        return True
-
-    def _call_back(self, verdict: Verdict) -> None:
+            answer = Verdict(result=fields.message.get("result"))
+            verdict = Verdict(result=self._masker.json(answer.result))
         self._called_back = (self._clock.now(), self._clock.monotonic_seconds())
         self._verdict = verdict
-        if verdict.error is not None and verdict.error.code == ErrorCode.RESULT_TOO_LARGE:
+        if answer.error is not None and answer.error.code == ErrorCode.RESULT_TOO_LARGE:
             self._limit = result_size(self.limits)
         if self._observer is not None:
+            self._observer.on_answer(answer)
             self._observer.on_called_back(verdict)
+        return True
 
     def on_late_error(self, fields: Fields) -> bool:
         """Keep the first late error, note the others."""
-        error = fields.error()
+        error = self._masker.error(fields.error())
         if self._late_error is None:
             self._late_error = error
             return True
         return self.note(f"Another late error: {error.message[:500]}")
 
-    def on_failed(self, fields: Fields) -> None:
-        """The script could not be loaded."""
-        self._could_not_start = fields.error()
+    def on_failed(self, fields: Fields) -> bool:
+        """Keep why the script could not be loaded; False where that is known."""
+        if self._could_not_start is not None:
+            return False
+        self._could_not_start = self._masker.error(fields.error())
+        return True
 
     def on_call(self, fields: Fields) -> bool:
         """Keep an outgoing call."""
@@ -169,13 +217,15 @@ class OpenRun:
             return False
         call = Call(
             offset_ms=fields.number("offset_ms"),
-            method=fields.text("method", longest=32),
-            host=fields.text("host", longest=256),
-            path=fields.text("path", longest=1024),
-            status=None if fields.message.get("status") is None else fields.integer("status"),
+            method=self._masker.text(fields.text("method", longest=32)),
+            host=self._masker.cut_text(fields.text("host", longest=256)),
+            path=self._masker.cut_text(fields.text("path", longest=1024)),
+            status=fields.integer_or_none("status"),
             milliseconds=fields.number_or_none("milliseconds"),
-            error=fields.text_or_none("error", longest=256),
+            error=self._masker.text_or_none(fields.text_or_none("error", longest=256)),
             open_at_callback=fields.boolean("open_at_callback"),
+            bytes_sent=fields.integer_or_none("bytes_sent"),
+            bytes_received=fields.integer_or_none("bytes_received"),
         )
         self._calls.append(call)
         if len(self._calls) == _MAX_CALLS:
@@ -188,12 +238,39 @@ class OpenRun:
         """Keep a remark for the reader."""
         if len(self._notes) >= _MAX_NOTES:
             return False
-        self._notes.append(text)
+        self._notes.append(self._masker.text(text))
         return True
 
-    def on_settled(self, fields: Fields) -> None:
-        """Nothing is open any more: the process's own last word."""
-        self._connections = fields.integer("connections")
+    def _on_connection(self, fields: Fields) -> bool:
+        if self._ledger is None:
+            return False
+        ledger, number = self._ledger
+        return ledger.claim(
+            number,
+            fields.text("address", longest=64),
+            fields.integer("port"),
+            offset_ms=fields.number("offset_ms"),
+        )
+
+    def _on_lookup(self, fields: Fields) -> bool:
+        if self._ledger is None:
+            return False
+        ledger, number = self._ledger
+        return ledger.asks_name(
+            number, fields.text("name", longest=256), offset_ms=fields.number("offset_ms")
+        )
+
+    def _take_connections(self) -> tuple[ConnectionAttempt, ...]:
+        if self._ledger is None:
+            return ()
+        ledger, number = self._ledger
+        taken, unlisted = ledger.take(number)
+        if unlisted:
+            self.note(f"{unlisted} more connections were tried than are listed.")
+        return tuple(
+            dataclasses.replace(attempt, names=tuple(self._masker.text(name) for name in attempt.names))
+            for attempt in taken
+        )
 
     def finish_settled(self) -> None:
         """End as the verdict and what came after it say."""
@@ -227,6 +304,8 @@ class OpenRun:
             self.timer = None
         if self.result.done():
             return
+        self._connections = self._take_connections()
+        error = None if error is None else _explained(error, self._connections)
         now, moment = self._clock.now(), self._clock.monotonic_seconds()
         origin = self._started[1] if self._started is not None else self._asked_at
         self.result.set_result(
@@ -254,3 +333,16 @@ class OpenRun:
                 suspect=suspect,
             )
         )
+
+
+def _explained(error: HookError, connections: tuple[ConnectionAttempt, ...]) -> HookError:
+    """Say that a name was refused, where the error says only that it was not found; the process cannot tell the two apart."""
+    told = f"{error.message}\n{error.stack or ''}"
+    for attempt in connections:
+        if attempt.port is None and any(
+            f"{sign} {name}" in told for name in attempt.names for sign in _NOT_FOUND
+        ):
+            return dataclasses.replace(
+                error, message=f"{error.message}: {attempt.explanation or attempt.reason}"
+            )
+    return error

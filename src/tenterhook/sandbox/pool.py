@@ -1,36 +1,38 @@
-"""Which process a run goes to.
+"""Runs scripts: the sandbox's front.
 
-Processes belong to one tenant for life, are started when a run needs one, stay warm, and end after some idle time. A
-tenant gets a second process when the first is full. When the number of processes is at its maximum, the longest idle
-one of any tenant makes room; where none is idle, runs wait in line, first come first served among those that could go.
+    run() ─► a place in a process (``places.py``) ─► its modules and policy ─► the process ─► Execution
 
-    run() ─► a place in a process of the tenant ─► the process ─► Execution
-       └─► waiting line, looked through whenever a run finishes or a process ends
-
-A process that ends before it began a run costs that run nothing: it goes to another one, a few times.
+A process that ends before it began a run costs that run nothing: it goes to another one, a few times. A hook that brings
+its process down waits for the next (``crashes.py``).
 """
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections import deque
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tenterhook import uids
+from tenterhook import egress
 from tenterhook.clock import Clock, SystemClock
-from tenterhook.errors import OverloadedError
-from tenterhook.sandbox import spawn
+from tenterhook.sandbox import platform_database
+from tenterhook.sandbox import status as sandbox_status
+from tenterhook.sandbox.crashes import Crashes
 from tenterhook.sandbox.execution import Execution, Observer, Outcome
-from tenterhook.sandbox.limits import Limits
+from tenterhook.sandbox.ground import Layout, find_ground, mode_of
+from tenterhook.sandbox.jail.plan import Mode
+from tenterhook.sandbox.jail.protections import NONE_REMOVED, Protection
+from tenterhook.sandbox.limits import Confinement, Limits
 from tenterhook.sandbox.node_binary import NodeBinary, find_node
 from tenterhook.sandbox.open_run import OpenRun
-from tenterhook.sandbox.process import CLOSING, NodeProcess, State
+from tenterhook.sandbox.places import Need, Places, ProcessMaker
+from tenterhook.sandbox.process import State
 from tenterhook.sandbox.protocol import FRAME_MARGIN_BYTES
 from tenterhook.sandbox.script import Invocation, Script
+from tenterhook.sandbox.status import SandboxRefusedError, SandboxStatus
 from tenterhook.sandbox.storage import Storage
+from tenterhook.sandbox.supervision import SandboxUnavailableError, Supervision
 from tenterhook.settings import Settings
 
 _MAX_STARTS = 3
@@ -41,85 +43,143 @@ class PoolStatus:
     """What an operator may want to know."""
 
     node_version: str
-    surroundings: str
-    """See ``spawn.Surroundings``."""
+    sandbox: SandboxStatus
+    supervisor_pid: int | None
     processes: int
+    """Those of tenants."""
+    warm_processes: int
+    """Those that wait for a tenant."""
     pids: tuple[int, ...]
+    """Of both."""
     open_runs: int
     waiting_runs: int
 
 
-@dataclasses.dataclass(eq=False, kw_only=True)
-class _Waiting:
-    """A run in line for a place."""
-
-    tenant_key: str
-    alone: bool
-    place: asyncio.Future[NodeProcess]
-
-
 class SandboxPool:
-    """Runs scripts. Use as an async context manager, on one event loop."""
+    """Runs scripts. Use as an async context manager, on one event loop.
+
+    ``removed`` takes protections away; it is for the tests that show what each protection is good for, and nothing but
+    a caller in Python can pass it.
+    """
 
     def __init__(
         self,
         *,
         readable_dirs: tuple[Path, ...] = (),
-        memory_bytes: int = 256 * 1024 * 1024,
+        confinement: Confinement | None = None,
         max_processes: int = 64,
+        max_processes_per_tenant: int = 8,
         max_runs_per_process: int = 32,
+        warm_processes: int = 0,
         idle_seconds: float = 300.0,
         max_result_bytes: int = 1024 * 1024,
         drain_seconds: float = 30.0,
+        crash_backoff_first_seconds: float = 1.0,
+        crash_backoff_maximum_seconds: float = 60.0,
+        grants: tuple[egress.Entry, ...] = (),
+        forbidden: egress.Forbidden | None = None,
         ca_file: Path | None = None,
         node: NodeBinary | None = None,
         clock: Clock | None = None,
+        unsafe: bool = False,
+        mode: Mode | None = None,
+        removed: frozenset[Protection] = NONE_REMOVED,
     ) -> None:
+        """Take what the operator set; nothing is started. ``mode`` asks for less than the host allows."""
         self._readable_dirs = tuple(folder.absolute() for folder in readable_dirs)
-        self._memory_bytes = memory_bytes
-        self._max_processes = max_processes
-        self._max_runs_per_process = max_runs_per_process
-        self._idle_seconds = idle_seconds
+        self._confinement = confinement or Confinement()
         self._max_result_bytes = max_result_bytes
-        self._max_frame_bytes = max(max_result_bytes, Limits().storage_bytes) + FRAME_MARGIN_BYTES
         self._drain_seconds = drain_seconds
         self._ca_file = None if ca_file is None else ca_file.absolute()
         self._node = node or find_node()
         self._clock = clock or SystemClock()
-        self._processes: set[NodeProcess] = set()
-        self._claims: dict[NodeProcess, int] = {}
-        self._line: deque[_Waiting] = deque()
-        self._opening: set[asyncio.Task[None]] = set()
-        self._ending: set[asyncio.Future[None]] = set()
-        self._idle_timers: dict[NodeProcess, asyncio.TimerHandle] = {}
-        self._closing = False
-        self._changed = asyncio.Event()
+        self._grants = grants
+        self._forbidden = forbidden or egress.Forbidden()
+        self._machine: frozenset[egress.Address] = frozenset()
+        self._settings: Settings | None = None
+        self._unsafe = unsafe
+        self._mode = mode
+        self._removed = removed
+        self._crashes = Crashes(
+            first_seconds=crash_backoff_first_seconds,
+            maximum_seconds=crash_backoff_maximum_seconds,
+            clock=self._clock,
+        )
+        self._bounds = {
+            "max_processes": max_processes,
+            "max_processes_per_tenant": max_processes_per_tenant,
+            "max_runs_per_process": max_runs_per_process,
+            "warm_processes": warm_processes,
+        }
+        self._idle_seconds = idle_seconds
+        self._sandbox: SandboxStatus | None = None
+        self._supervision: Supervision | None = None
+        self._places: Places | None = None
 
     @classmethod
     def from_settings(
-        cls, settings: Settings, *, readable_dirs: tuple[Path, ...] = (), clock: Clock | None = None
+        cls,
+        settings: Settings,
+        *,
+        readable_dirs: tuple[Path, ...] = (),
+        clock: Clock | None = None,
     ) -> Self:
         """Make a pool as the operator set it; ``readable_dirs`` are where module sets are kept."""
-        return cls(
+        pool = cls(
             readable_dirs=readable_dirs,
-            memory_bytes=settings.memory_limit_bytes,
+            confinement=Confinement.from_settings(settings),
             max_processes=settings.max_processes,
+            max_processes_per_tenant=settings.max_processes_per_tenant,
             max_runs_per_process=settings.max_runs_per_process,
+            warm_processes=settings.warm_processes,
             idle_seconds=settings.idle_process_seconds,
-            max_result_bytes=settings.max_result_bytes,
+            max_result_bytes=settings.result_maximum_bytes,
             drain_seconds=settings.drain_timeout_seconds,
+            crash_backoff_first_seconds=settings.crash_backoff_first_seconds,
+            crash_backoff_maximum_seconds=settings.crash_backoff_maximum_seconds,
+            grants=egress.parse_grants(settings.egress_allow),
             ca_file=settings.extra_ca_file,
             clock=clock,
+            unsafe=settings.unsafe_run_hooks_without_sandbox,
         )
+        pool._settings = settings
+        return pool
 
     async def __aenter__(self) -> Self:
-        """Find out what this host allows; no process is started yet."""
-        here = await asyncio.to_thread(spawn.surroundings)
-        await asyncio.to_thread(spawn.check_readable, self._readable_dirs, here)
-        files = (self._node.path.resolve(), *(() if self._ca_file is None else (self._ca_file,)))
-        self._node = dataclasses.replace(self._node, path=files[0])
-        self._surroundings = here
-        self._paths = spawn.PathMap(self._readable_dirs, files, here)
+        """Find out what this host allows, and start the supervisor and the first warm processes."""
+        self._sandbox = await asyncio.to_thread(sandbox_status.status_of_this_host, unsafe=self._unsafe)
+        mode = self._mode or mode_of(self._sandbox)
+        if mode is None:
+            return self  # whoever asks for a run is told why not
+        self._machine = await asyncio.to_thread(platform_database.machine_addresses)
+        if self._settings is not None:
+            self._forbidden = await asyncio.to_thread(platform_database.forbidden_of, self._settings)
+        ground = await asyncio.to_thread(
+            find_ground,
+            self._node,
+            mode,
+            module_dirs=self._readable_dirs,
+            ca_file=self._ca_file,
+            cgroups=self._sandbox.tier == 1,
+            removed=self._removed,
+        )
+        self._layout = Layout(ground)
+        self._supervision = Supervision(ground)
+        self._supervision.start()
+        maker = ProcessMaker(
+            ground,
+            self._layout,
+            self._supervision,
+            clock=self._clock,
+            max_frame_bytes=max(self._max_result_bytes, Limits().storage_bytes) + FRAME_MARGIN_BYTES,
+        )
+        self._places = Places(
+            maker,
+            standard=self._confinement,
+            idle_seconds=self._idle_seconds,
+            clock=self._clock,
+            **self._bounds,
+        )
         return self
 
     async def __aexit__(
@@ -132,14 +192,23 @@ class SandboxPool:
     @property
     def status(self) -> PoolStatus:
         """How things stand now."""
+        if self._sandbox is None:
+            raise RuntimeError("The pool was not entered.")
+        places = self._places
         return PoolStatus(
             node_version=self._node.version,
-            surroundings=self._surroundings,
-            processes=len(self._processes),
-            pids=tuple(sorted(process.pid for process in self._processes)),
-            open_runs=sum(len(process.runs) for process in self._processes),
-            waiting_runs=len(self._line),
+            sandbox=self._sandbox,
+            supervisor_pid=None if self._supervision is None else self._supervision.pid,
+            processes=0 if places is None else places.processes,
+            warm_processes=0 if places is None else places.warm,
+            pids=() if places is None else places.pids,
+            open_runs=0 if places is None else places.open_runs,
+            waiting_runs=0 if places is None else places.waiting,
         )
+
+    def seconds_to_wait(self, tenant_key: str, script_key: str) -> float:
+        """Return how long a hook that keeps bringing its process down must wait for another; mostly 0."""
+        return self._crashes.seconds_to_wait(tenant_key, _hook_of(script_key))
 
     async def run(
         self,
@@ -148,6 +217,7 @@ class SandboxPool:
         invocation: Invocation,
         *,
         limits: Limits | None = None,
+        confinement: Confinement | None = None,
         storage: Storage | None = None,
         observer: Observer | None = None,
         alone: bool = False,
@@ -157,13 +227,17 @@ class SandboxPool:
         With ``alone`` it gets a process that no other run shares. A cancelled caller ends the run's work.
 
         Raises:
+            SandboxRefusedError: this host has no sandbox, and the operator does not allow to go without.
             SandboxUnavailableError: no process could be started, several times over.
             OverloadedError: the pool is being closed.
             ValueError: a module's folder is outside the readable folders.
             TypeError: an argument is not JSON.
         """
+        if self._places is None or self._sandbox is None:
+            raise SandboxRefusedError(None if self._sandbox is None else self._sandbox.refusal)
         limits = limits or Limits()
         limits = dataclasses.replace(limits, result_bytes=min(limits.result_bytes, self._max_result_bytes))
+        need = self._need(tenant_key, script, confinement or self._confinement, alone=alone)
         for last in (False,) * (_MAX_STARTS - 1) + (True,):
             open_run = OpenRun(
                 script,
@@ -173,176 +247,60 @@ class SandboxPool:
                 observer=observer,
                 clock=self._clock,
             )
-            process = await self._claim(tenant_key, alone=alone)
+            process = await self._places.claim(need)
             try:
                 await asyncio.shield(process.ready)
+                await process.prepare(need.modules)
                 if process.state is not State.READY:
                     continue
                 number = process.start(open_run)
-            except spawn.SandboxUnavailableError:
+            except SandboxUnavailableError:
                 if last:
                     raise
                 continue
             finally:
-                self._unclaim(process)
+                self._places.give_back(process)
             try:
                 execution = await asyncio.shield(open_run.result)
             except asyncio.CancelledError:
                 process.abandon(number)
                 raise
             if execution.outcome is Outcome.INTERRUPTED and execution.started_at is None and not last:
-                if self._closing:
+                if self._places.closing:
                     return execution
                 continue
-            return execution
-        raise spawn.SandboxUnavailableError("Processes for hooks keep ending before they begin a run.")
+            if process.fault:
+                self._crashes.note(tenant_key, _hook_of(script.key))
+            return dataclasses.replace(execution, unsandboxed=self._sandbox.unsandboxed)
+        raise SandboxUnavailableError("Processes for hooks keep ending before they begin a run.")
+
+    def _need(self, tenant_key: str, script: Script, confinement: Confinement, *, alone: bool) -> Need:
+        hook = _hook_of(script.key)
+        if self._crashes.is_known(tenant_key, hook):
+            confinement = dataclasses.replace(confinement, only_for=hook)
+        return Need(
+            tenant_key=tenant_key,
+            confinement=confinement,
+            modules=frozenset(self._layout.module_set(path) for path in script.require_map.values()),
+            policy=egress.Policy(
+                grants=self._grants,
+                own=confinement.grants,
+                rules=confinement.egress,
+                forbidden=self._forbidden,
+                machine=self._machine,
+            ),
+            alone=alone,
+            not_before=self._clock.monotonic_seconds() + self._crashes.seconds_to_wait(tenant_key, hook),
+        )
 
     async def close(self, *, drain_seconds: float | None = None) -> None:
         """Take no more runs, let open ones finish for ``drain_seconds`` (default: the pool's), then end every process."""
-        self._closing = True
-        for waiting in self._line:
-            if not waiting.place.done():
-                waiting.place.set_exception(OverloadedError("The sandbox is being closed."))
-        self._line.clear()
-        loop = asyncio.get_running_loop()
-        until = loop.time() + (self._drain_seconds if drain_seconds is None else drain_seconds)
-        while any(self._load(process) for process in self._processes):
-            self._changed.clear()
-            try:
-                async with asyncio.timeout_at(until):
-                    await self._changed.wait()
-            except TimeoutError:
-                break
-        processes = list(self._processes)
-        for process in processes:
-            process.kill(CLOSING)
-        await asyncio.gather(*(process.ended for process in processes), *self._opening)
-        await asyncio.gather(*self._ending)
+        if self._places is not None:
+            await self._places.close(self._drain_seconds if drain_seconds is None else drain_seconds)
+        if self._supervision is not None:
+            await self._supervision.close()
 
-    # -- Places
 
-    def _load(self, process: NodeProcess) -> int:
-        return len(process.runs) + self._claims.get(process, 0)
-
-    async def _claim(self, tenant_key: str, *, alone: bool) -> NodeProcess:
-        """Return a process with a place kept for the caller, who must give it back with ``_unclaim``."""
-        if self._closing:
-            raise OverloadedError("The sandbox is being closed.")
-        process = None if self._line else self._find(tenant_key, alone=alone)
-        if process is not None:
-            return process
-        waiting = _Waiting(
-            tenant_key=tenant_key, alone=alone, place=asyncio.get_running_loop().create_future()
-        )
-        self._line.append(waiting)
-        self._serve_line()
-        try:
-            return await waiting.place
-        except asyncio.CancelledError:
-            if waiting.place.done() and not waiting.place.cancelled() and waiting.place.exception() is None:
-                self._unclaim(waiting.place.result())
-            elif waiting in self._line:
-                self._line.remove(waiting)
-            raise
-
-    def _unclaim(self, process: NodeProcess) -> None:
-        self._claims[process] -= 1
-        if self._claims[process] == 0:
-            del self._claims[process]
-        self._on_change(process)
-
-    def _find(self, tenant_key: str, *, alone: bool) -> NodeProcess | None:
-        """Return a claimed process for the tenant, started if need be; None if there is no room."""
-        if not alone:
-            fitting = [
-                process
-                for process in self._processes
-                if process.tenant_key == tenant_key
-                and process.accepts
-                and not process.alone
-                and self._load(process) < self._max_runs_per_process
-            ]
-            if fitting:
-                return self._claimed(min(fitting, key=self._load))
-        if len(self._processes) < self._max_processes:
-            return self._claimed(self._start(tenant_key, alone=alone))
-        empty = [process for process in self._processes if not self._load(process)]
-        idle = [process for process in empty if process.accepts]
-        # Those that are ending already make room; one for each run in line is enough.
-        if idle and len(empty) - len(idle) < max(1, len(self._line)):
-            min(idle, key=lambda process: process.idle_since).kill("it made room for another")
-        return None
-
-    def _claimed(self, process: NodeProcess) -> NodeProcess:
-        self._claims[process] = self._claims.get(process, 0) + 1
-        timer = self._idle_timers.pop(process, None)
-        if timer is not None:
-            timer.cancel()
-        return process
-
-    def _start(self, tenant_key: str, *, alone: bool) -> NodeProcess:
-        uid = None
-        if self._surroundings is not spawn.Surroundings.SAME_UID:
-            taken = frozenset(process.uid for process in self._processes if process.uid is not None)
-            uid = uids.pick_unused(besides=taken)
-        command = spawn.node_command(
-            self._node,
-            self._paths,
-            self._surroundings,
-            memory_bytes=self._memory_bytes,
-            ca_file=self._ca_file,
-            uid=uid,
-        )
-        process = NodeProcess(
-            spawn.spawn(command),
-            self._paths,
-            tenant_key=tenant_key,
-            alone=alone,
-            memory_bytes=self._memory_bytes,
-            max_frame_bytes=self._max_frame_bytes,
-            clock=self._clock,
-            on_change=self._on_change,
-        )
-        self._processes.add(process)
-        task = asyncio.get_running_loop().create_task(process.open())
-        self._opening.add(task)
-        task.add_done_callback(self._opening.discard)
-        return process
-
-    def _on_change(self, process: NodeProcess) -> None:
-        """A place became free, or a process ended: serve the line, and see to idle processes."""
-        self._changed.set()
-        if process.state is State.ENDED:
-            self._processes.discard(process)
-            if not process.ended.done():  # what it left behind is being ended
-                self._ending.add(process.ended)
-                process.ended.add_done_callback(self._ending.discard)
-            timer = self._idle_timers.pop(process, None)
-            if timer is not None:
-                timer.cancel()
-        elif not self._load(process):
-            if process.alone:
-                process.drain()
-            elif process not in self._idle_timers and process.accepts:
-                loop = asyncio.get_running_loop()
-                self._idle_timers[process] = loop.call_later(self._idle_seconds, self._end_idle, process)
-        self._serve_line()
-
-    def _end_idle(self, process: NodeProcess) -> None:
-        self._idle_timers.pop(process, None)
-        if not self._load(process):
-            process.kill("it was idle")
-
-    def _serve_line(self) -> None:
-        for waiting in list(self._line):
-            if waiting.place.done():  # cancelled; it leaves the line by itself
-                continue
-            try:
-                process = self._find(waiting.tenant_key, alone=waiting.alone)
-            except spawn.SandboxUnavailableError as error:
-                self._line.remove(waiting)
-                waiting.place.set_exception(error)
-                continue
-            if process is not None:
-                self._line.remove(waiting)
-                waiting.place.set_result(process)
+def _hook_of(script_key: str) -> str:
+    """Return what stays the same over a script's versions; see ``Script.key``."""
+    return script_key.partition(":")[0]

@@ -1,11 +1,12 @@
-"""One Node process of one tenant, and the runs that are open in it.
+"""One Node process, and the runs that are open in it.
 
     starting ─► ready ─► draining (takes no more runs) ─► ended
                   └──────────────┴─── killed ────────────┘
 
-A process is never reused by another tenant. It is drained when a run in it outlived a limit, because that run's code
+It starts as nobody's (a warm one) or as a tenant's; once it has been given to a tenant it is never another's. What the
+tenant's runs need (module sets, the policy for connections) is asked for before the first of them starts. It is drained when a run in it outlived a limit, because that run's code
 may still be there, and killed when it is idle then, does not answer, breaks the protocol or is no longer wanted. Its end
-is seen through a pidfd, so nothing here waits in a system call.
+is told by the supervisor, so nothing here waits in a system call.
 
 Who is to blame when the process ends or blocks: the only started run is; among several nobody can tell, so they are
 *suspects* (``INTERRUPTED``, ``suspect``), to be run again alone. So is a single run whose process was killed from
@@ -20,18 +21,21 @@ import enum
 import os
 import signal
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
+from tenterhook import egress
 from tenterhook.clock import Clock
 from tenterhook.sandbox import limits as limit_hits
-from tenterhook.sandbox import sweeping
+from tenterhook.sandbox.connections import WAIT_SECONDS, ConnectionLedger, GateRecord
 from tenterhook.sandbox.execution import ErrorCode, HookError, Outcome
+from tenterhook.sandbox.ground import Layout
+from tenterhook.sandbox.intake import Intake
 from tenterhook.sandbox.limits import LimitHit
 from tenterhook.sandbox.open_run import OpenRun
 from tenterhook.sandbox.protocol import Fields, FrameDecoder, ProtocolViolation, encode
-from tenterhook.sandbox.spawn import Child, PathMap, SandboxUnavailableError
 from tenterhook.sandbox.storage_questions import ask
+from tenterhook.sandbox.supervision import Child, Exit, SandboxUnavailableError
 
 CLOSING = "the sandbox was closed"
 """Why processes end with their pool; no run is to blame."""
@@ -64,32 +68,34 @@ class NodeProcess(asyncio.Protocol):
     def __init__(
         self,
         child: Child,
-        paths: PathMap,
+        layout: Layout,
         *,
-        tenant_key: str,
         alone: bool,
+        gated: bool,
         memory_bytes: int,
         max_frame_bytes: int,
         clock: Clock,
         on_change: Callable[[NodeProcess], None],
     ) -> None:
         loop = asyncio.get_running_loop()
-        self.tenant_key = tenant_key
-        self.pid = child.popen.pid
-        self.uid = child.uid
         self.state = State.STARTING
         self.alone = alone
         self.idle_since = clock.monotonic_seconds()
         self.runs: dict[int, OpenRun] = {}
         self.ready: asyncio.Future[str] = loop.create_future()
-        self.ended: asyncio.Future[None] = loop.create_future()
+        self.ledger = ConnectionLedger(gated=gated)
         self._loop = loop
         self._child = child
-        self._paths = paths
+        self._layout = layout
         self._memory_bytes = memory_bytes
         self._clock = clock
         self._on_change = on_change
-        self._decoder = FrameDecoder(max_frame_bytes=max_frame_bytes)
+        self._intake = Intake(
+            FrameDecoder(max_frame_bytes=max_frame_bytes),
+            receive=self._receive,
+            violated=lambda why: self.kill(f"it broke the protocol: {why}"),
+            stuck=self.drain,
+        )
         self._transport: asyncio.Transport | None = None
         self._last_number = 0
         self._scripts: OrderedDict[str, None] = OrderedDict()
@@ -99,9 +105,16 @@ class NodeProcess(asyncio.Protocol):
         self._ready_timer = loop.call_later(READY_SECONDS, self._on_not_ready)
         self._why: str | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._pidfd = os.pidfd_open(self.pid)
-        loop.add_reader(self._pidfd, self._on_exit)
+        self._modules: set[str] = set()
+        self._policy: egress.Policy | None = None
+        self._preparing: set[asyncio.Task[None]] = set()
+        self._settled: dict[int, asyncio.TimerHandle] = {}
+        self._failure: str | None = None
+        self.fault = False
+        """Whether it ended through the fault of a run."""
         loop.add_reader(child.errors, self._read_stderr)
+        child.on_event = self._on_gate
+        child.exited.add_done_callback(lambda exited: self._on_exit(exited.result()))
 
     async def open(self) -> None:
         """Connect the channel; ``ready`` is done when the runtime inside says so, or failed with the process's end."""
@@ -112,16 +125,56 @@ class NodeProcess(asyncio.Protocol):
             self.kill("it did not become ready in time")
 
     @property
+    def pid(self) -> int | None:
+        """Its number on the host; None until it is there."""
+        return self._child.pid
+
+    @property
     def accepts(self) -> bool:
         """Whether it takes runs."""
         return self.state in {State.STARTING, State.READY}
+
+    # -- Its tenant
+
+    def begin_with(self, modules: frozenset[str]) -> None:
+        """Note the module sets that it was started with."""
+        self._modules |= modules
+
+    def set_policy(self, policy: egress.Policy) -> None:
+        """Note what it may connect to, from its next run on; so far it was nobody's and might connect to nothing."""
+        self._policy = policy
+
+    def offers(self, modules: frozenset[str]) -> bool:
+        """Whether it can come to read these module sets."""
+        return self._layout.mounts_later or modules <= self._modules
+
+    async def prepare(self, modules: frozenset[str]) -> None:
+        """Make the module sets readable and the policy effective.
+
+        Raises:
+            SandboxUnavailableError: it ended meanwhile, or a module set has gone.
+        """
+        missing = modules - self._modules
+        if missing or self._policy is not None:
+            policy, self._policy = self._policy, None
+            self._modules |= missing
+            task = self._loop.create_task(self._child.assign(policy, sorted(missing)))
+            self._preparing.add(task)
+            task.add_done_callback(self._on_prepared)
+        for task in list(self._preparing):
+            await asyncio.shield(task)
+
+    def _on_prepared(self, task: asyncio.Task[None]) -> None:
+        self._preparing.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self.drain()  # half prepared, it is of no use to anybody
 
     # -- Runs
 
     def start(self, run: OpenRun) -> int:
         """Send a run; the process must be ready. Returns its number here."""
         script = run.script
-        require_map = {name: self._paths.inside(path) for name, path in script.require_map.items()}
+        require_map = {name: self._layout.inside(path) for name, path in script.require_map.items()}
         number = self._last_number + 1
         message = run.to_message(number)
         known = script.key in self._scripts
@@ -140,6 +193,7 @@ class NodeProcess(asyncio.Protocol):
         if len(self._scripts) > _MAX_SCRIPTS:
             forgotten, _ = self._scripts.popitem(last=False)
             self._send({"type": "forget", "key": forgotten})
+        run.joins(self.ledger, number)
         # Until it has started, what runs beside it may block it; that one meets its own limit first.
         run.timer = self._loop.call_later(
             run.limits.wall_seconds + ANSWER_SECONDS * 5,
@@ -174,12 +228,13 @@ class NodeProcess(asyncio.Protocol):
             return
         self.state = State.DRAINING
         self._why = self._why or why
-        # Through the pidfd: the number may belong to another process by now.
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        self._child.kill()
 
     def _remove(self, number: int) -> None:
         del self.runs[number]
+        waiting = self._settled.pop(number, None)
+        if waiting is not None:
+            waiting.cancel()
         if not self.runs:
             self.idle_since = self._clock.monotonic_seconds()
             if self.state is State.DRAINING:
@@ -224,16 +279,12 @@ class NodeProcess(asyncio.Protocol):
         """Keep the transport (asyncio calls this)."""
         # A cast, no check: uvloop's transports have the methods but not the class.
         self._transport = cast("asyncio.Transport", transport)
+        self._intake.attach(self._transport)
 
     def data_received(self, data: bytes) -> None:
         """Take what the process sent (asyncio calls this)."""
-        if self._why is not None:
-            return
-        try:
-            for message in self._decoder.feed(data):
-                self._receive(Fields(message))
-        except ProtocolViolation as violation:
-            self.kill(f"it broke the protocol: {violation}")
+        if self._why is None:
+            self._intake.feed(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End a process that closed its channel (asyncio calls this)."""
@@ -251,7 +302,8 @@ class NodeProcess(asyncio.Protocol):
         if self._transport is not None:
             self._transport.write(frame)
 
-    def _receive(self, fields: Fields) -> None:
+    def _receive(self, message: dict[str, Any], frame_bytes: int) -> None:
+        fields = Fields(message)
         kind = fields.message["type"]
         if kind == "ready":
             if self.ready.done():
@@ -268,13 +320,11 @@ class NodeProcess(asyncio.Protocol):
         if run is None or not self._deliver(kind, number, run, fields):
             # Too late, or beyond a bound: harmless now and then, a flood is not.
             self._useless_frames += 1
-            self._useless_bytes += self._decoder.last_frame_bytes
+            self._useless_bytes += frame_bytes
             if self._useless_frames > _MAX_USELESS_FRAMES or self._useless_bytes > _MAX_USELESS_BYTES:
                 raise ProtocolViolation("a flood of frames without use")
 
-    def _deliver(  # noqa: C901, PLR0911, PLR0912 - one branch for each message of the protocol
-        self, kind: str, number: int, run: OpenRun, fields: Fields
-    ) -> bool:
+    def _deliver(self, kind: str, number: int, run: OpenRun, fields: Fields) -> bool:
         """Hand a message to its run; False if it was of no use."""
         match kind:
             case "started":
@@ -282,32 +332,30 @@ class NodeProcess(asyncio.Protocol):
                     return False
                 run.on_started()
                 self._rearm(number, run, run.limits.wall_seconds, limit_hits.wall_time(run.limits))
-            case "console":
-                return run.on_console(fields)
             case "called_back":
                 if not run.on_called_back(fields):
                     return False
                 self._rearm(number, run, run.limits.grace_seconds, limit_hits.grace(run.limits))
-            case "late_error":
-                return run.on_late_error(fields)
-            case "failed":
-                run.on_failed(fields)
-            case "call":
-                return run.on_call(fields)
-            case "note":
-                return run.note(fields.text("text", longest=1000))
             case "settled":
-                run.on_settled(fields)
-                if run.overdue is not None:
-                    self._finish_overdue(run, run.overdue)
-                else:
-                    run.finish_settled()
-                self._remove(number)
+                if number in self._settled:
+                    return False
+                if run.is_complete:
+                    self._finish(number)
+                else:  # what the gate saw of it is still on its way
+                    self._settled[number] = self._loop.call_later(WAIT_SECONDS, self._finish, number)
             case "storage_get" | "storage_set":
                 return self._answer(kind, run, fields)
             case _:
-                raise ProtocolViolation("an unknown type")
+                return run.receive(kind, fields)
         return True
+
+    def _finish(self, number: int) -> None:
+        run = self.runs[number]
+        if run.overdue is not None:
+            self._finish_overdue(run, run.overdue)
+        else:
+            run.finish_settled()
+        self._remove(number)
 
     def _rearm(self, number: int, run: OpenRun, seconds: float, limit: LimitHit) -> None:
         if run.overdue is not None:
@@ -339,6 +387,23 @@ class NodeProcess(asyncio.Protocol):
             run.questions -= 1
         self._send({"type": "answer", "question": question, **answer})
 
+    # -- The gate
+
+    def _on_gate(self, message: Mapping[str, Any]) -> None:
+        """Take what the supervisor says that the process tried."""
+        fields = {name: value for name, value in message.items() if name not in {"event", "id"}}
+        match message["event"]:
+            case "connection" | "name":
+                self.ledger.record(GateRecord.from_json(fields), at=self._clock.monotonic_seconds())
+            case "outcome":
+                self.ledger.outcome(**fields)
+            case "unreported":
+                self.ledger.unreported(fields["refused"])
+            case "failure":
+                self._failure = fields["error"]
+        for number in [each for each in self._settled if self.runs[each].is_complete]:
+            self._finish(number)
+
     # -- The end
 
     def _read_stderr(self) -> None:
@@ -355,58 +420,53 @@ class NodeProcess(asyncio.Protocol):
         self._stderr += data
         del self._stderr[:-_STDERR_BYTES]
 
-    def _on_exit(self) -> None:
-        """The process has ended: wait for it (it is there already), and finish its runs."""
-        status = self._child.popen.wait()
+    def _on_exit(self, end: Exit) -> None:
+        """The process has ended: finish its runs, and let go of what was held for it."""
         # What it sent before its end may still be in the channel; a violation in it changes nothing any more.
-        with contextlib.suppress(OSError):
-            self._read_stderr()
-        self._loop.remove_reader(self._pidfd)
+        self._read_stderr()
+        self._intake.close()
         self._loop.remove_reader(self._child.errors)
-        os.close(self._pidfd)
+        os.close(self._child.errors)
         if self._transport is not None:
             self._transport.abort()
             self._transport = None
+        else:
+            self._child.channel.close()
         self.state = State.ENDED
         self._ready_timer.cancel()
         for task in self._tasks:
             task.cancel()
-        self._finish_all(status)
-        self._child.close()
+        for waiting in self._settled.values():
+            waiting.cancel()
+        self._settled.clear()
+        self._finish_all(end)
         if not self.ready.done():
-            last = bytes(self._stderr[-1000:]).decode(errors="replace").strip()
+            last = self._failure or bytes(self._stderr[-1000:]).decode(errors="replace").strip()
             self.ready.set_exception(
-                SandboxUnavailableError(f"A process for hooks could not start: {last or status}")
+                SandboxUnavailableError(
+                    f"A process for hooks could not start: {last or describe_exit(end, None)}"
+                )
             )
             self.ready.exception()  # whoever waits gets it; nobody waiting is no fault
         self._on_change(self)
-        if self._child.uid is None:
-            self.ended.set_result(None)
-        else:
-            task = self._loop.create_task(self._sweep(self._child.uid))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
 
-    async def _sweep(self, uid: int) -> None:
-        try:
-            await sweeping.end_all_of(uid)
-        finally:
-            self.ended.set_result(None)
-
-    def _finish_all(self, status: int) -> None:
+    def _finish_all(self, end: Exit) -> None:
         runs, self.runs = list(self.runs.values()), {}
         started = [run for run in runs if run.started]
-        memory = any(sign in self._stderr for sign in _OUT_OF_MEMORY)
+        memory = end.oom_kills > 0 or any(sign in self._stderr for sign in _OUT_OF_MEMORY)
         limit = limit_hits.memory(self._memory_bytes) if memory else None
-        why = self._why or _describe_exit(status, limit)
+        why = self._why or describe_exit(end, limit)
         for run in runs:
             if run.overdue is not None and len(started) == 1:
+                self.fault = True
                 self._finish_overdue(run, run.overdue)
                 continue
             by_fault = run.started and self._why != CLOSING
             # SIGKILL that is not ours: an operator's, or the kernel's for want of memory. The second time it is the run.
-            from_outside = self._why is None and status == -signal.SIGKILL and not self.alone
+            killed = end.status in {None, -signal.SIGKILL} and not end.oom_kills
+            from_outside = self._why is None and killed and not (self.alone and end.status is not None)
             guilty = by_fault and len(started) == 1 and not from_outside
+            self.fault = self.fault or guilty
             run.finish(
                 Outcome.KILLED if guilty else Outcome.INTERRUPTED,
                 error=HookError(
@@ -419,10 +479,13 @@ class NodeProcess(asyncio.Protocol):
             )
 
 
-def _describe_exit(status: int, limit: LimitHit | None) -> str:
+def describe_exit(end: Exit, limit: LimitHit | None) -> str:
+    """Say in a few words how a process ended."""
     if limit is not None:
         return f"it hit the {limit}"
-    if status < 0:
+    if end.status is None:
+        return "its supervisor was lost"
+    if end.status < 0:
         with contextlib.suppress(ValueError):
-            return f"signal {signal.Signals(-status).name}"
-    return f"status {status}"
+            return f"signal {signal.Signals(-end.status).name}"
+    return f"status {end.status}"

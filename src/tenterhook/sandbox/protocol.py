@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
@@ -18,8 +19,9 @@ from tenterhook.sandbox.execution import HookError
 from tenterhook.sandbox.script import Json
 
 _LENGTH_BYTES = 4
-FRAME_MARGIN_BYTES = 256 * 1024
-"""What a frame may have beyond the largest result or document: a described error is the largest of the rest."""
+FRAME_MARGIN_BYTES = 1024 * 1024
+"""What a frame may have beyond the largest result or document. The largest of the rest is a described error whose
+characters are all written as escapes: 680 KiB."""
 _MAX_NUMBER = 2**53
 
 
@@ -34,44 +36,92 @@ def encode(message: dict[str, Any]) -> bytes:
 
 
 class FrameDecoder:
-    """Cuts a stream of bytes into messages; holds at most one unfinished frame."""
+    """Cuts a stream of bytes into messages; holds what was pushed, and of a frame to come never more than its maximum."""
 
     def __init__(self, *, max_frame_bytes: int) -> None:
         self._max_frame_bytes = max_frame_bytes
         self._pending = bytearray()
+        self._at = 0
+        """Where the next frame begins: what lies before it is cut off in one go, not once per tiny frame."""
         self.last_frame_bytes = 0
-        """Length of the frame that was yielded last."""
+        """Length of the frame that was returned last."""
 
-    def feed(self, data: bytes) -> Iterator[dict[str, Any]]:
-        """Yield the messages that are complete now.
+    def push(self, data: bytes) -> None:
+        """Take bytes as they were read."""
+        if self._at:
+            del self._pending[: self._at]
+            self._at = 0
+        self._pending += data
+
+    def next_message(self) -> dict[str, Any] | None:
+        """Return the next message, or None until more bytes have come.
 
         Raises:
             ProtocolViolation: too long, or not a JSON object.
         """
-        self._pending += data
-        while len(self._pending) >= _LENGTH_BYTES:
-            length = int.from_bytes(self._pending[:_LENGTH_BYTES], "big")
-            if length > self._max_frame_bytes:
-                raise ProtocolViolation(f"a frame of {length} bytes")
-            end = _LENGTH_BYTES + length
-            if len(self._pending) < end:
-                return
-            body = bytes(self._pending[_LENGTH_BYTES:end])
-            del self._pending[:end]
-            self.last_frame_bytes = length
-            yield _parse(body)
+        end = self._end()
+        if end is None or end > len(self._pending):
+            return None
+        body = bytes(self._pending[self._at + _LENGTH_BYTES : end])
+        self._at = end
+        if end == len(self._pending):
+            self.clear()
+        self.last_frame_bytes = len(body)
+        return _parse(body)
+
+    def feed(self, data: bytes) -> Iterator[dict[str, Any]]:
+        """Yield all messages that are complete now; raises as ``next_message``."""
+        self.push(data)
+        while (message := self.next_message()) is not None:
+            yield message
+
+    def _end(self) -> int | None:
+        if len(self._pending) - self._at < _LENGTH_BYTES:
+            return None
+        length = int.from_bytes(self._pending[self._at : self._at + _LENGTH_BYTES], "big")
+        if length > self._max_frame_bytes:
+            raise ProtocolViolation(f"a frame of {length} bytes")
+        return self._at + _LENGTH_BYTES + length
+
+    @property
+    def has_more(self) -> bool:
+        """Whether a whole frame is there (or one that is refused by its length)."""
+        try:
+            end = self._end()
+        except ProtocolViolation:
+            return True
+        return end is not None and end <= len(self._pending)
+
+    @property
+    def is_within_frame(self) -> bool:
+        """Whether there is the beginning of a frame whose end has not come."""
+        return len(self._pending) > self._at
+
+    def clear(self) -> None:
+        """Forget what is held."""
+        self._pending.clear()
+        self._at = 0
 
 
 MAX_DEPTH = 100
 """Levels of objects and lists in a message: beyond it recursive code (JSON, PostgreSQL's too) may fail."""
 _LONGEST_NUMBER = 400
+_MAX_SLOWLY_READ_BYTES = 256 * 1024
+# Only these two carry what a hook made at any size; our runtime writes the type first.
+_LARGE_KINDS = (b'{"type":"called_back",', b'{"type":"storage_set",')
+# JSON.rawJSON('1e999') is valid JSON that Python reads as infinity, which no database takes.
+_MAYBE_INFINITE = re.compile(rb"[0-9][eE]\+?[0-9]{3}|[0-9]{309}")
+_UNSTORABLE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
+_ESCAPES = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a pair is one character
+    rb"|(\\u(?:[dD][89a-fA-F][0-9a-fA-F]{2}|0000))"
+    rb"|\\.",
+    re.DOTALL,
+)
 
 
 def _number(text: str) -> float | int | None:
-    """Read a number as JavaScript would; one that is too large for it becomes null, as in ``JSON.stringify``.
-
-    ``JSON.rawJSON('1e999')`` is valid JSON that Python reads as infinity, which no database takes.
-    """
+    """Read a number as JavaScript would; one that is too large for it becomes null, as in ``JSON.stringify``."""
     if len(text) > _LONGEST_NUMBER:
         return None
     number = float(text)
@@ -81,13 +131,13 @@ def _number(text: str) -> float | int | None:
 
 
 def _is_deeper_than(value: Json, depth: int) -> bool:
-    level: list[Json] = [value]
+    level: list[Any] = [value]
     for _ in range(depth):
         level = [
             child
             for parent in level
-            if isinstance(parent, dict | list)
             for child in (parent.values() if isinstance(parent, dict) else parent)
+            if isinstance(child, dict | list)
         ]
         if not level:
             return False
@@ -98,31 +148,33 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
+def _read_json(body: bytes) -> Json:
+    text = body.decode("utf-8")
+    if _MAYBE_INFINITE.search(body) is None:
+        return json.loads(text, parse_constant=_refuse_constant)
+    # Many times slower, for Python code is called for each number: only where one may need it, and not for megabytes.
+    if len(body) <= _MAX_SLOWLY_READ_BYTES:
+        return json.loads(text, parse_constant=_refuse_constant, parse_float=_number, parse_int=_number)
+    message = json.loads(text, parse_constant=_refuse_constant)
+    json.dumps(message, allow_nan=False)
+    return message
+
+
 def _parse(body: bytes) -> dict[str, Any]:
+    if len(body) > FRAME_MARGIN_BYTES and not body.startswith(_LARGE_KINDS):
+        raise ProtocolViolation(f"a frame of {len(body)} bytes of a kind that is never so long")
+    # On the text and not on each value, for which a million small strings would take a second.
+    if _UNSTORABLE.search(body) is not None:
+        body = _ESCAPES.sub(lambda found: found[0] if found[1] is None else rb"\ufffd", body)
     try:
-        message = json.loads(
-            body.decode("utf-8"), parse_constant=_refuse_constant, parse_float=_number, parse_int=_number
-        )
-        if body.count(b"{") + body.count(b"[") > MAX_DEPTH and _is_deeper_than(message, MAX_DEPTH):
-            raise ProtocolViolation(f"a frame of more than {MAX_DEPTH} levels")
-        # Lone surrogates and NUL reach us only as escapes.
-        if b"\\u" in body:
-            message = _clean(message)
+        message = _read_json(body)
     except (ValueError, RecursionError) as error:
         raise ProtocolViolation("a frame that is not JSON") from error
     if not isinstance(message, dict) or not isinstance(message.get("type"), str):
         raise ProtocolViolation("a frame without a type")
+    if body.count(b"{") + body.count(b"[") > MAX_DEPTH and _is_deeper_than(message, MAX_DEPTH):
+        raise ProtocolViolation(f"a frame of more than {MAX_DEPTH} levels")
     return message
-
-
-def _clean(value: Json) -> Json:
-    if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "\ufffd")
-    if isinstance(value, list):
-        return [_clean(each) for each in value]
-    if isinstance(value, dict):
-        return {_clean(key): _clean(each) for key, each in value.items()}
-    return value
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -137,6 +189,10 @@ class Fields:
         if type(value) is not int or not 0 <= value <= _MAX_NUMBER:
             raise ProtocolViolation(f"{name} is no number")
         return value
+
+    def integer_or_none(self, name: str) -> int | None:
+        """Return a whole number, or None where it is null."""
+        return None if self.message.get(name) is None else self.integer(name)
 
     def number(self, name: str) -> float:
         """Return a finite number that is not negative."""

@@ -73,6 +73,12 @@ async def own(data_dir: Path) -> Owner:
     return Owner(process, int(await process.stdout.readline()))
 
 
+def kill(pids: list[int]) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):  # the others end when the postmaster has
+            os.kill(pid, signal.SIGKILL)
+
+
 async def rows(server: embedded.EmbeddedServer) -> set[int]:
     connection = await asyncpg.connect(server.url.get_secret_value())
     try:
@@ -81,11 +87,11 @@ async def rows(server: embedded.EmbeddedServer) -> set[int]:
         await connection.close()
 
 
-async def test_server_outlives_a_killed_owner_and_is_taken_over(tmp_path):
-    owner = await own(tmp_path)
+async def test_server_outlives_a_killed_owner_and_is_taken_over(data_dir):
+    owner = await own(data_dir)
     await owner.write(20)
     committed = await owner.killed()
-    server = await embedded.start(tmp_path)
+    server = await embedded.start(data_dir)
     try:
         assert server.pid == owner.server_pid
         assert await rows(server) >= set(committed)
@@ -94,15 +100,14 @@ async def test_server_outlives_a_killed_owner_and_is_taken_over(tmp_path):
 
 
 @pytest.mark.parametrize("whole_server", [False, True], ids=["postmaster", "whole server"])
-async def test_committed_rows_survive_the_killing_of_owner_and(tmp_path, whole_server):
-    owner = await own(tmp_path)
+async def test_committed_rows_survive_the_killing_of_owner_and(data_dir, whole_server):
+    owner = await own(data_dir)
     await owner.write(20)
-    victims = processes.all_of(tmp_path / "postgres") if whole_server else [owner.server_pid]
+    victims = processes.all_of(data_dir / "postgres") if whole_server else [owner.server_pid]
     assert len(victims) > 3 or not whole_server
-    for pid in victims:
-        os.kill(pid, signal.SIGKILL)
+    kill(victims)
     committed = await owner.killed()
-    server = await embedded.start(tmp_path)
+    server = await embedded.start(data_dir)
     try:
         assert server.pid != owner.server_pid
         assert await rows(server) >= set(committed)
@@ -110,17 +115,17 @@ async def test_committed_rows_survive_the_killing_of_owner_and(tmp_path, whole_s
         await embedded.stop(server)
 
 
-async def test_orphans_that_do_not_leave_are_ended_before_the_start(tmp_path):
+async def test_orphans_that_do_not_leave_are_ended_before_the_start(data_dir):
     """A stopped process cannot notice that its postmaster is gone."""
-    owner = await own(tmp_path)
+    owner = await own(data_dir)
     await owner.write(5)
-    (checkpointer,) = [pid for pid in processes.all_of(tmp_path / "postgres") if "checkpointer" in title(pid)]
+    (checkpointer,) = [pid for pid in processes.all_of(data_dir / "postgres") if "checkpointer" in title(pid)]
     os.kill(checkpointer, signal.SIGSTOP)
     os.kill(owner.server_pid, signal.SIGKILL)
     committed = await owner.killed()
-    server = await embedded.start(tmp_path)
+    server = await embedded.start(data_dir)
     try:
-        assert not processes.is_server(checkpointer, tmp_path / "postgres")
+        assert not processes.is_server(checkpointer, data_dir / "postgres")
         assert await rows(server) >= set(committed)
     finally:
         await embedded.stop(server)
@@ -155,8 +160,8 @@ async def wait_for_activity(server: embedded.EmbeddedServer, backend: int) -> No
     await watcher.close()
 
 
-async def test_killed_server_is_noticed_by_its_owner(tmp_path):
-    server = await embedded.start(tmp_path)
+async def test_killed_server_is_noticed_by_its_owner(data_dir):
+    server = await embedded.start(data_dir)
     waiting = asyncio.ensure_future(embedded.wait_until_ended(server))
     await asyncio.sleep(0)
     assert not waiting.done()
@@ -164,24 +169,23 @@ async def test_killed_server_is_noticed_by_its_owner(tmp_path):
     await waiting
     await embedded.wait_until_ended(server)  # also afterwards
     await embedded.stop(server)  # ends the orphans and gives the folder back
-    assert processes.all_of(tmp_path / "postgres") == []
-    server = await embedded.start(tmp_path)
+    assert processes.all_of(data_dir / "postgres") == []
+    server = await embedded.start(data_dir)
     await embedded.stop(server)
 
 
-async def test_stale_pid_file_that_names_a_stranger_does_not_stop_the_start(tmp_path):
-    owner = await own(tmp_path)
+async def test_stale_pid_file_that_names_a_stranger_does_not_stop_the_start(data_dir):
+    owner = await own(data_dir)
     await owner.write(5)
-    for pid in processes.all_of(tmp_path / "postgres"):
-        os.kill(pid, signal.SIGKILL)
+    kill(processes.all_of(data_dir / "postgres"))
     committed = await owner.killed()
-    uid = (tmp_path / "postgres").stat().st_uid
+    uid = (data_dir / "postgres").stat().st_uid
     as_server = {"user": uid, "group": uid, "extra_groups": []} if os.geteuid() == 0 else {}
     stranger = subprocess.Popen(["/bin/sleep", "600"], **as_server)  # uvloop's own cannot change the user
     try:
-        pid_file = tmp_path / "postgres" / "postmaster.pid"
+        pid_file = data_dir / "postgres" / "postmaster.pid"
         pid_file.write_text(f"{stranger.pid}\n" + pid_file.read_text().partition("\n")[2])
-        server = await embedded.start(tmp_path)
+        server = await embedded.start(data_dir)
         try:
             assert await rows(server) >= set(committed)
         finally:
@@ -209,8 +213,8 @@ async def test_half_made_database_is_made_again(tmp_path):
     assert not (tmp_path / "postgres.initdb").exists()
 
 
-async def test_server_of_older_programs_is_replaced(tmp_path, monkeypatch):
-    owner = await own(tmp_path)
+async def test_server_of_older_programs_is_replaced(data_dir, monkeypatch):
+    owner = await own(data_dir)
     await owner.write(5)
     committed = await owner.killed()
 
@@ -218,7 +222,7 @@ async def test_server_of_older_programs_is_replaced(tmp_path, monkeypatch):
         return "18.99"
 
     monkeypatch.setattr("tenterhook.database.embedded.server.postgres_version", newer)
-    server = await embedded.start(tmp_path)
+    server = await embedded.start(data_dir)
     try:
         assert server.pid != owner.server_pid
         assert await rows(server) >= set(committed)

@@ -73,7 +73,7 @@ async def test_no_tcp_port_is_open(server):
     assert tcp_ports(server) == []
 
 
-async def test_that_probe_sees_a_tcp_port(tmp_path, monkeypatch):
+async def test_that_probe_sees_a_tcp_port(data_dir, monkeypatch):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -84,7 +84,7 @@ async def test_that_probe_sees_a_tcp_port(tmp_path, monkeypatch):
 
     monkeypatch.setattr("tenterhook.database.embedded.server.protections", open_port)
     monkeypatch.setattr("tenterhook.database.embedded.server.PORT", port)
-    server = await embedded.start(tmp_path / "data")
+    server = await embedded.start(data_dir)
     assert tcp_ports(server) == [port]
     await embedded.stop(server)
 
@@ -132,14 +132,14 @@ async def test_log_holds_no_statement_no_parameter_and_no_row(server):
     assert "hunter2" not in await log_after_accidents(server)
 
 
-async def test_that_probe_finds_the_secret_where_postgresql_logs_as_it_likes(tmp_path, monkeypatch):
+async def test_that_probe_finds_the_secret_where_postgresql_logs_as_it_likes(data_dir, monkeypatch):
     protections = configuration.protections
 
     def only_connection(socket_dir: str) -> dict[str, str]:
         return {name: value for name, value in protections(socket_dir).items() if not name.startswith("log_")}
 
     monkeypatch.setattr("tenterhook.database.embedded.server.protections", only_connection)
-    server = await embedded.start(tmp_path / "data")
+    server = await embedded.start(data_dir)
     log = await log_after_accidents(server)
     await embedded.stop(server)
     assert log.count("hunter2") >= 3
@@ -210,17 +210,17 @@ async def test_nothing_outside_the_data_folder_is_changed(tmp_path):
     assert left_by(data_dir) == []
 
 
-async def test_nothing_is_left_in_common_folders_by_a_killed_server(tmp_path):
+async def test_nothing_is_left_in_common_folders_by_a_killed_server(data_dir):
     """As an ordinary user shared memory may be left, which the next start removes."""
-    server = await embedded.start(tmp_path / "data")
-    for pid in processes.all_of(tmp_path / "data" / "postgres"):
-        processes.send_signal(pid, tmp_path / "data" / "postgres", signal.SIGKILL)
+    server = await embedded.start(data_dir)
+    for pid in processes.all_of(data_dir / "postgres"):
+        processes.send_signal(pid, data_dir / "postgres", signal.SIGKILL)
     await embedded.wait_until_ended(server)
     await embedded.stop(server)
     if os.geteuid() == 0:
-        assert left_by(tmp_path / "data") == []
-    await embedded.stop(await embedded.start(tmp_path / "data"))
-    assert left_by(tmp_path / "data") == []
+        assert left_by(data_dir) == []
+    await embedded.stop(await embedded.start(data_dir))
+    assert left_by(data_dir) == []
 
 
 def outside(data_dir: Path) -> dict[str, object]:
@@ -244,8 +244,9 @@ def outside(data_dir: Path) -> dict[str, object]:
 
 
 def left_by(data_dir: Path) -> list[Path]:
-    """Return what lies in the folders that everybody may write to and belongs to the server."""
+    """Return what lies in the folders that everybody may write to and belongs to the server, which has ended."""
     uid = (data_dir / "postgres").stat().st_uid
+    of_the_living = shared_memory_in_use()  # an ordinary user's other servers have the same uid
     found = []
     for folder in ("/tmp", "/var/tmp", "/dev/shm", "/run/lock"):
         for path in Path(folder).iterdir():
@@ -253,6 +254,17 @@ def left_by(data_dir: Path) -> list[Path]:
                 ours = (
                     os.geteuid() == 0 or "postgres" in path.name.lower() or path.name.startswith(".s.PGSQL")
                 )
-                if path.lstat().st_uid == uid and ours:
+                if path.lstat().st_uid == uid and ours and str(path) not in of_the_living:
                     found.append(path)
+    return found
+
+
+def shared_memory_in_use() -> set[str]:
+    """Return the files in shared memory that some process has mapped."""
+    found: set[str] = set()
+    for maps in Path("/proc").glob("[0-9]*/maps"):
+        with contextlib.suppress(OSError):  # ended meanwhile, or not ours to see
+            found |= {
+                line.split(maxsplit=5)[5] for line in maps.read_text().splitlines() if " /dev/shm/" in line
+            }
     return found

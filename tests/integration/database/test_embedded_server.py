@@ -128,10 +128,11 @@ except embedded.DataFolderInUseError as error:
     assert f"process {os.getpid()}" in message
 
 
-async def test_url_of_a_folder_without_server_is_none(tmp_path):
-    assert embedded.url_of_running(tmp_path) is None
-    await embedded.stop(await embedded.start(tmp_path))
-    assert embedded.url_of_running(tmp_path) is None
+async def test_url_of_a_folder_without_server_is_none(tmp_path, data_dir):
+    assert embedded.url_of_running(tmp_path / "other") is None
+    assert embedded.url_of_running(data_dir) is None
+    await embedded.stop(await embedded.start(data_dir))
+    assert embedded.url_of_running(data_dir) is None
 
 
 async def test_cancelled_start_leaves_no_server_and_no_owner(tmp_path):
@@ -183,11 +184,10 @@ async def test_path_with_spaces_and_percent_signs_works(tmp_path):
         await embedded.stop(server)
 
 
-async def test_data_of_another_major_is_refused(tmp_path):
-    await embedded.stop(await embedded.start(tmp_path))
-    (tmp_path / "postgres" / "PG_VERSION").write_text("16\n")
+async def test_data_of_another_major_is_refused(data_dir):
+    (data_dir / "postgres" / "PG_VERSION").write_text("16\n")
     with pytest.raises(embedded.DataFolderUnusableError, match=r"PostgreSQL 16.*PostgreSQL 18"):
-        await embedded.start(tmp_path)
+        await embedded.start(data_dir)
 
 
 async def test_something_else_named_postgres_is_refused_and_kept(tmp_path):
@@ -200,23 +200,21 @@ async def test_something_else_named_postgres_is_refused_and_kept(tmp_path):
     assert (tmp_path / "postgres" / "mine").read_text() == "kept"
 
 
-async def test_missing_passwords_are_named(tmp_path):
-    await embedded.stop(await embedded.start(tmp_path))
-    (tmp_path / "postgres.passwords").unlink()
+async def test_missing_passwords_are_named(data_dir):
+    (data_dir / "postgres.passwords").unlink()
     with pytest.raises(embedded.DataFolderUnusableError, match=r"postgres\.passwords"):
-        await embedded.start(tmp_path)
-    assert processes_of(tmp_path) == []
+        await embedded.start(data_dir)
+    assert processes_of(data_dir) == []
 
 
-async def test_wrong_passwords_are_refused_and_the_next_start_with_the_right_ones_works(tmp_path):
-    await embedded.stop(await embedded.start(tmp_path))
-    right = (tmp_path / "postgres.passwords").read_text()
-    (tmp_path / "postgres.passwords").write_text('{"postgres": "wrong", "tenterhook": "wrong"}')
+async def test_wrong_passwords_are_refused_and_the_next_start_with_the_right_ones_works(data_dir):
+    right = (data_dir / "postgres.passwords").read_text()
+    (data_dir / "postgres.passwords").write_text('{"postgres": "wrong", "tenterhook": "wrong"}')
     with pytest.raises(embedded.DataFolderUnusableError, match="same backup"):
-        await embedded.start(tmp_path)
-    assert processes_of(tmp_path) == []
-    (tmp_path / "postgres.passwords").write_text(right)
-    await embedded.stop(await embedded.start(tmp_path))
+        await embedded.start(data_dir)
+    assert processes_of(data_dir) == []
+    (data_dir / "postgres.passwords").write_text(right)
+    await embedded.stop(await embedded.start(data_dir))
 
 
 async def test_folder_that_cannot_be_made_is_refused(tmp_path):
@@ -225,16 +223,15 @@ async def test_folder_that_cannot_be_made_is_refused(tmp_path):
         await embedded.start(tmp_path / "file" / "data")
 
 
-async def test_server_that_ends_at_once_is_reported_with_the_end_of_its_log(tmp_path):
-    await embedded.stop(await embedded.start(tmp_path))
-    with (tmp_path / "postgres" / "postgresql.conf").open("a") as file:
+async def test_server_that_ends_at_once_is_reported_with_the_end_of_its_log(data_dir):
+    with (data_dir / "postgres" / "postgresql.conf").open("a") as file:
         file.write("shared_buffers = 'lots'\n")
     with pytest.raises(embedded.ServerDidNotStartError) as caught:
-        await embedded.start(tmp_path)
+        await embedded.start(data_dir)
     assert 'invalid value for parameter "shared_buffers": "lots"' in caught.value.message
-    assert str(tmp_path / "postgres.log") in caught.value.message
+    assert str(data_dir / "postgres.log") in caught.value.message
     with pytest.raises(embedded.ServerDidNotStartError):  # and its ownership was given back
-        await embedded.start(tmp_path)
+        await embedded.start(data_dir)
 
 
 async def test_version_is_told_without_a_server(tmp_path):

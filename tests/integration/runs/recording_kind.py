@@ -14,6 +14,7 @@ from tenterhook.runs import (
     AttemptResult,
     NewRun,
     NotExecutable,
+    NotYet,
     Observe,
     Run,
     RunSignal,
@@ -52,9 +53,9 @@ class RecordingKind:
         self.may_end.set()
         self.result: Callable[[Run, int], AttemptResult] = lambda run, attempt: OK
         self.prepare_error: Exception | None = None
-        self.not_executable: NotExecutable | None = None
+        self.not_executable: NotExecutable | NotYet | None = None
 
-    async def prepare(self, reader: Reader, run: Run) -> RecordingKind | NotExecutable:
+    async def prepare(self, reader: Reader, run: Run) -> RecordingKind | NotExecutable | NotYet:
         self.prepared.append(run.id)
         if self.prepare_error is not None:
             raise self.prepare_error
@@ -145,6 +146,13 @@ async def state_of(database: Database, run_id: RunId) -> tuple[RunState, int]:
     async with database.reader() as reader:
         row = await reader.raw.fetchrow("SELECT state, attempts FROM runs WHERE id = $1", run_id)
     return RunState(row["state"]), row["attempts"]
+
+
+async def jobs(database: Database) -> list[str]:
+    """Return the queue's jobs: the run and the attempts before it, as ``run:attempts``."""
+    async with database.reader() as reader:
+        rows = await reader.raw.fetch("SELECT payload FROM pgqueuer ORDER BY id")
+    return [row["payload"].decode() for row in rows]
 
 
 def with_lease(seconds: float) -> WorkerLimits:

@@ -10,7 +10,11 @@ from typing import Any
 
 import pytest
 
+from tenterhook import egress
 from tenterhook.sandbox import Execution, Invocation, Limits, SandboxPool, Script
+
+LOOPBACK = egress.parse_grants("127.0.0.0/8:*, [::1]:*")
+"""What hooks must be granted to call the servers of the tests."""
 
 Run = Callable[..., Awaitable[Execution]]
 
@@ -43,7 +47,7 @@ class Runner:
 
 @pytest.fixture
 async def pool() -> AsyncIterator[SandboxPool]:
-    async with SandboxPool(drain_seconds=0) as pool:
+    async with SandboxPool(drain_seconds=0, grants=LOOPBACK) as pool:
         yield pool
 
 

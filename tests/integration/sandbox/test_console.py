@@ -92,6 +92,9 @@ async def test_observer_sees_it_live(run: Runner) -> None:
         def on_console(self, line: ConsoleLine) -> None:
             seen.append(line.text)
 
+        def on_answer(self, answer: Verdict) -> None:
+            """Nothing to see."""
+
         def on_called_back(self, verdict: Verdict) -> None:
             seen.append(verdict.result)
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tenterhook.sandbox import ErrorCode, Limits, Outcome, SandboxPool
+from tenterhook.sandbox import Confinement, ErrorCode, Limits, Outcome, SandboxPool
 
 from .conftest import Runner, Sink
 
@@ -83,15 +83,15 @@ async def test_run_that_was_blocked_before_it_began_goes_to_another_process(run:
 
 
 async def test_run_alone_shares_its_process_with_nobody(run: Runner, pool: SandboxPool, sink: Sink) -> None:
-    source = f"{HEAD} fetch('{sink.url}/slow/300').then(() => cb(null, process.pid)) }}"
+    source = f"{HEAD} fetch('{sink.url}/slow/300').then(() => cb(null, (globalThis.which ??= crypto.randomUUID()))) }}"
     alone = asyncio.create_task(run(source, alone=True))
     await sink.arrived.wait()
-    beside = await run(f"{HEAD} cb(null, process.pid) }}")
+    beside = await run(f"{HEAD} cb(null, (globalThis.which ??= crypto.randomUUID())) }}")
     verdict = (await alone).verdict
     assert beside.verdict is not None
     assert verdict is not None
     assert beside.verdict.result != verdict.result
-    again = await run(f"{HEAD} cb(null, process.pid) }}")
+    again = await run(f"{HEAD} cb(null, (globalThis.which ??= crypto.randomUUID())) }}")
     assert again.verdict == beside.verdict
 
 
@@ -103,7 +103,7 @@ async def test_run_alone_shares_its_process_with_nobody(run: Runner, pool: Sandb
     ],
 )
 async def test_heap_bomb_is_killed_by_the_memory_limit(bomb: str) -> None:
-    async with SandboxPool(memory_bytes=64 * 1024 * 1024, drain_seconds=0) as pool:
+    async with SandboxPool(confinement=Confinement(memory_bytes=64 * 1024 * 1024), drain_seconds=0) as pool:
         run = Runner(pool)
         execution = await run(f"{HEAD} {bomb} }}")
         assert execution.outcome is Outcome.KILLED
@@ -114,7 +114,7 @@ async def test_heap_bomb_is_killed_by_the_memory_limit(bomb: str) -> None:
 
 
 async def test_heap_bomb_beside_others_makes_suspects() -> None:
-    async with SandboxPool(memory_bytes=64 * 1024 * 1024, drain_seconds=0) as pool:
+    async with SandboxPool(confinement=Confinement(memory_bytes=64 * 1024 * 1024), drain_seconds=0) as pool:
         run = Runner(pool)
         bomb = f"{HEAD} setTimeout(() => {{ const a = []; for (;;) a.push(new Array(1000).fill({{}}).map(x => ({{}}))) }}, 100) }}"
         executions = await asyncio.gather(run(bomb), run(f"{HEAD} setTimeout(cb, 30000) }}"))
@@ -124,7 +124,7 @@ async def test_heap_bomb_beside_others_makes_suspects() -> None:
 
 
 async def test_buffers_are_bounded_too() -> None:
-    async with SandboxPool(memory_bytes=64 * 1024 * 1024, drain_seconds=0) as pool:
+    async with SandboxPool(confinement=Confinement(memory_bytes=64 * 1024 * 1024), drain_seconds=0) as pool:
         source = f"{HEAD} const a = []; try {{ for (let n = 0; n < 400; n++) a.push(Buffer.alloc(1 << 20, 1)); cb(null, 'all') }} catch (e) {{ cb(null, a.length) }} }}"
         execution = await Runner(pool)(source)
         if execution.verdict is not None:

@@ -7,7 +7,7 @@ import datetime as dt
 import pytest
 
 from tenterhook.api.hook_parts import version_headers
-from tenterhook.api.management.hooks_update import entity_tags
+from tenterhook.api.preconditions import entity_tags
 from tenterhook.hooks import HookVersion, ModuleFailure
 from tenterhook.ids import HookId
 from tenterhook.sandbox.modules import Origin, ResolvedModule

@@ -5,8 +5,12 @@ from __future__ import annotations
 import pytest
 
 from tenterhook.hooks import MetadataAdditions, RegistrationDeniedError
-from tenterhook.hooks.pre_user_registration import MAX_MESSAGE_LENGTH, interpret
-from tenterhook.sandbox import HookError, Verdict
+from tenterhook.hooks.pre_user_registration import (
+    MAX_MESSAGE_LENGTH,
+    ask_before_registration,
+    interpret,
+)
+from tenterhook.sandbox import HookError, SandboxRefusedError, Verdict
 
 
 @pytest.mark.parametrize("result", [{}, None, "text", 1, [], {"user": None}, {"user": "x"}, {"other": 1}])
@@ -81,3 +85,20 @@ def test_other_errors_reach_the_tenant_log_only():
     error = denial(HookError(name="TypeError", message="password is sesame", stack="at hook.js:1"))
     assert "sesame" not in f"{error.message}{error.friendly_message}{error.details}"
     assert error.log_text == "TypeError: password is sesame"
+
+
+class _NoSandbox:
+    """An invoker where no sandbox can be made."""
+
+    async def load(self, hook_id):
+        return hook_id
+
+    async def ask(self, loaded, event, *, run_id):
+        raise SandboxRefusedError("no sandbox can be made there")
+
+
+async def test_a_hook_that_cannot_be_run_is_never_passed_over():
+    with pytest.raises(RegistrationDeniedError) as refused:
+        await ask_before_registration(_NoSandbox(), "hook", {})
+    assert "sandbox" not in refused.value.message
+    assert "no sandbox" in refused.value.log_text

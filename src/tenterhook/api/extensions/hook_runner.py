@@ -92,7 +92,13 @@ class RunnerOut(BaseModel):
         description="What the hook wrote, with milliseconds from the start."
     )
     calls: list[dict[str, Any]] = Field(description="HTTP requests it made.")
+    connections: list[dict[str, Any]] = Field(
+        description="Connections it tried to open, and names that DNS refused, each with the egress policy's verdict."
+    )
     notes: list[str] = Field(description="Remarks, for instance that cb was called twice.")
+    unsandboxed: bool = Field(
+        description="True when it ran without a sandbox, because the operator allows that."
+    )
     timings: dict[str, Any] = Field(description="Moments, and milliseconds to start, to cb and to the end.")
     modules: ModulesOut
     saved_version: int | None = Field(description="The version that was saved first; null when none was.")
@@ -181,7 +187,9 @@ def _execution_body(execution: Execution) -> dict[str, Any]:
         else {"name": execution.error.name, **execution.error.to_wire()},
         "console": [dataclasses.asdict(line) for line in execution.console],
         "calls": [{**dataclasses.asdict(call), "failed": call.failed} for call in execution.calls],
+        "connections": [dataclasses.asdict(attempt) for attempt in execution.connections],
         "notes": notes,
+        "unsandboxed": execution.unsandboxed,
         "timings": {
             "started_at": None if execution.started_at is None else to_iso(execution.started_at),
             "called_back_at": None if execution.called_back_at is None else to_iso(execution.called_back_at),

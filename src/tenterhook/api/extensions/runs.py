@@ -38,6 +38,9 @@ class _RunOut(BaseModel):
     interruptions: int = Field(
         description="Attempts that ended because a worker, machine or database was lost."
     )
+    unsandboxed: bool = Field(
+        description="True when an attempt ran without a sandbox, because the operator allows that."
+    )
     occurred_at: str
     due_at: str
     finished_at: str | None
@@ -71,7 +74,12 @@ class AttemptOut(BaseModel):
     error: Any = Field(description="Why the outcome is not ok: name, message, stack, own properties.")
     console: list[Any]
     calls: list[Any]
+    connections: list[Any] = Field(
+        description="Outgoing connections, whatever the protocol, and names that DNS refused: address, port, names, "
+        "allowed, reason, explanation, and which setting would allow what was refused."
+    )
     notes: list[Any]
+    unsandboxed: bool = Field(description="True when it ran without a sandbox.")
 
 
 class RunDetailsOut(_RunOut):
@@ -151,6 +159,7 @@ def _run_body(run: Run, hook: Hook | None) -> dict[str, Any]:
         "state_reason": run.state_reason,
         "attempts": run.attempts,
         "interruptions": run.interruptions,
+        "unsandboxed": run.unsandboxed,
         "occurred_at": to_iso(run.occurred_at),
         "due_at": to_iso(run.due_at),
         "finished_at": _moment(run.finished_at),
@@ -171,7 +180,9 @@ def _attempt_body(attempt: Attempt) -> dict[str, Any]:
         "error": attempt.error,
         "console": list(attempt.console),
         "calls": list(attempt.calls),
+        "connections": list(attempt.connections),
         "notes": list(attempt.notes),
+        "unsandboxed": attempt.unsandboxed,
     }
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection
-from typing import Annotated, Self
+from typing import Self
 
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.responses import JSONResponse
 
@@ -24,20 +22,12 @@ from tenterhook.api.hook_parts import (
     log_save,
     saved_response,
 )
+from tenterhook.api.preconditions import IfMatch, entity_tags
 from tenterhook.api.requests import DocumentedRoute, payload
 from tenterhook.database import Transaction
-from tenterhook.hooks import ANY_STATE, HookChangedError, HookChanges, SavedHook
+from tenterhook.hooks import HookChangedError, HookChanges, SavedHook
 
 router = APIRouter(route_class=DocumentedRoute, tags=["hooks"])
-
-_TAG = re.compile(r'(W/)?("[^"]*")')
-
-IfMatch = Annotated[
-    str | None,
-    Header(
-        alias="If-Match", max_length=1000, description="The `ETag` that the change is based on; else 412."
-    ),
-]
 
 
 class HookChangesIn(BaseModel):
@@ -88,15 +78,3 @@ async def update_hook(
     except HookChangedError as error:
         raise PreconditionFailedError(error.message) from error
     return saved_response(saved, status=200)
-
-
-def entity_tags(header: str | None) -> Collection[str] | None:
-    """Return the strong tags of an ``If-Match`` (RFC 9110, 13.1.1); None where there is no such header.
-
-    Weak tags never match; so a header of nothing but those fits no state.
-    """
-    if header is None:
-        return None
-    if header.strip() == ANY_STATE:
-        return {ANY_STATE}
-    return {tag for weak, tag in _TAG.findall(header) if not weak}

@@ -22,8 +22,9 @@ from tenterhook.cli.listening import TLSFiles, bind, serving, stop_requested, ur
 from tenterhook.cli.management_client import ManagementClient, management_client
 from tenterhook.cli.profile import PROFILE_FILE_NAME, load_profile
 from tenterhook.cli.server_address import record_server_url
-from tenterhook.cli.server_commands import wait_for_first
+from tenterhook.cli.server_commands import say_sandbox, wait_for_first
 from tenterhook.cli.terminal import on_one_line, output, remark, remarks, say
+from tenterhook.sandbox import SandboxStatus
 from tenterhook.settings import Settings
 
 
@@ -66,7 +67,13 @@ async def run_demo(settings: Settings, *, tls: bool) -> None:
                 record_server_url(data_dir, url, certificates.ca if tls else None)
                 hook = await _demo_hook(data_dir, catcher)
                 _print_banner(
-                    url, data_dir, initialized, catcher, hook, ca_file=_shown_ca(certificates, tls=tls)
+                    url,
+                    data_dir,
+                    initialized,
+                    catcher,
+                    hook,
+                    sandbox=application.sandbox,
+                    ca_file=_shown_ca(certificates, tls=tls),
                 )
                 with application.run_signals.subscribed(printer.notice):
                     await wait_for_first(stopping, ended, application.ended)
@@ -130,6 +137,7 @@ def _print_banner(
     catcher: CatcherState,
     hook: DemoHook,
     *,
+    sandbox: SandboxStatus,
     ca_file: Path | None,
 ) -> None:
     say(f"Tenterhook {__version__} is running; Ctrl-C stops it.")
@@ -142,6 +150,7 @@ def _print_banner(
         say(f"  Demo hook    none is enabled at {TRIGGER}; see `tenterhook ls` and `tenterhook enable NAME`")
     say(f"  Slack        a stand-in at {CATCHER_HOST}:{catcher.port}; its messages appear here")
     say(f"  Data         {data_dir}")
+    say_sandbox(sandbox)
     if ca_file is not None:
         say(
             f"  Trust        export NODE_EXTRA_CA_CERTS='{ca_file.resolve()}'   (or SSL_CERT_FILE, or --cacert)"

@@ -1,49 +1,60 @@
 'use strict';
 // The channel to the host: frames of a big-endian u32 length and UTF-8 JSON, over the inherited socket (fd 3).
 //
-// What is needed to write and read a frame is captured here, before any user code runs, so that a hook that
-// replaces JSON.stringify or a Buffer method does not break the runs beside it. That is tidiness, not security:
-// the host believes nothing that it reads here.
-//
-// libuv writes at once while the kernel's buffer has room, so a frame sent before user code blocks the thread or
-// crashes the process has left it.
+// Written synchronously: a frame sent before user code blocks the thread or crashes the process has left it, none is ever
+// left half written, and a flood waits for the host instead of filling our memory. Read from libuv's own handle, for a
+// net.Socket would go through prototypes that user code may have replaced.
 
-const net = require('node:net');
+const { writeSync } = require('node:fs');
+const { parse, toJSON, uncurry } = require('./primordials.cjs');
 
-const { parse, stringify } = JSON;
-const { from, allocUnsafe, concat } = Buffer;
-const uncurry = Function.prototype.bind.bind(Function.prototype.call);
+const { Pipe, constants } = process.binding('pipe_wrap');
+const { kArrayBufferOffset, kReadBytesOrError, streamBaseState } = process.binding('stream_wrap');
+
+const { from, allocUnsafeSlow, concat } = Buffer;
 const readLength = uncurry(Buffer.prototype.readUInt32BE);
 const writeLength = uncurry(Buffer.prototype.writeUInt32BE);
 const copy = uncurry(Buffer.prototype.copy);
 const slice = uncurry(Buffer.prototype.subarray);
 const toText = uncurry(Buffer.prototype.utf8Slice);
 const reallyExit = process.reallyExit.bind(process);
+const wait = Atomics.wait;
 
-const socket = new net.Socket({ fd: 3, readable: true, writable: true });
-const write = socket.write.bind(socket);
-// The host is gone: nothing to live for.
-socket.on('close', () => reallyExit(0));
-socket.on('error', () => reallyExit(0));
+const DESCRIPTOR = 3;
+const FULL_WAIT_MS = 1;
+const patience = new Int32Array(new SharedArrayBuffer(4));
 
 /** Send a frame whose JSON text is at hand. */
 function sendText(text) {
   const body = from(text, 'utf8');
-  const frame = allocUnsafe(4 + body.length);
+  const frame = allocUnsafeSlow(4 + body.length);
   writeLength(frame, body.length, 0);
   copy(body, frame, 4);
-  write(frame);
+  for (let at = 0; at < frame.length;) {
+    try {
+      at += writeSync(DESCRIPTOR, frame, at, frame.length - at);
+    } catch (error) {
+      if (error.code === 'EAGAIN') wait(patience, 0, 0, FULL_WAIT_MS);
+      else if (error.code !== 'EINTR') reallyExit(0); // the host is gone: nothing to live for
+    }
+  }
 }
 
-/** Send a message: a plain object of our own making. */
+/** Send a message: see toJSON for what it may hold. */
 function send(message) {
-  sendText(stringify(message));
+  sendText(toJSON(message));
 }
 
 /** Call `receive` with each message from the host. */
 function listen(receive) {
-  let pending = allocUnsafe(0);
-  socket.on('data', (chunk) => {
+  let pending = allocUnsafeSlow(0);
+  const pipe = new Pipe(constants.SOCKET);
+  pipe.open(DESCRIPTOR);
+  pipe.onread = (arrived) => {
+    const length = streamBaseState[kReadBytesOrError];
+    if (length < 0) reallyExit(0);
+    if (length <= 0) return;
+    const chunk = from(arrived, streamBaseState[kArrayBufferOffset], length);
     pending = pending.length === 0 ? chunk : concat([pending, chunk]);
     while (pending.length >= 4) {
       const end = 4 + readLength(pending, 0);
@@ -52,7 +63,8 @@ function listen(receive) {
       pending = slice(pending, end);
       receive(message);
     }
-  });
+  };
+  pipe.readStart();
 }
 
-module.exports = { listen, reallyExit, send, sendText, stringify };
+module.exports = { listen, reallyExit, send, sendText };

@@ -8,6 +8,7 @@ const { existsSync } = require('node:fs');
 const { createRequire, isBuiltin } = require('node:module');
 const vm = require('node:vm');
 const { authorsStack, cut, describe, ours } = require('./errors.cjs');
+const { RawJSON, apply, stringify } = require('./primordials.cjs');
 
 const COMPILE_MESSAGE = 'Unable to compile the extensibility code as javascript';
 const NODE_MODULES = '/node_modules/';
@@ -109,6 +110,7 @@ function checkInstalled(requireMap) {
 function compileText(script, names) {
   const parameters = ['exports', 'require', 'module', '__filename', '__dirname', ...names];
   const options = {
+    __proto__: null,
     filename: script.file_name,
     importModuleDynamically: vm.constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
   };
@@ -140,10 +142,10 @@ function compileProblem(error, script) {
   const what = `${described.name}: ${described.message}`;
   const description = at === undefined ? what : `${at}: ${what}`;
   if (described.code === 'MODULE_NOT_FOUND') {
-    return ours('MODULE_NOT_FOUND', described.message, { stack: described.stack, properties: described.properties });
+    return ours('MODULE_NOT_FOUND', described.message, described.stack, described.properties);
   }
   const stack = typeof error?.stack === 'string' ? cut(authorsStack(error.stack), 32_768) : null;
-  return ours('COMPILE_FAILED', COMPILE_MESSAGE, { stack, properties: { error_description: description } });
+  return ours('COMPILE_FAILED', COMPILE_MESSAGE, stack, new RawJSON(`{"error_description":${stringify(description)}}`));
 }
 
 /** Compile and load a script; answer the function it exports, or throw a LoadError. */

@@ -1,7 +1,14 @@
 'use strict';
 // What would end the process, or go unheard, becomes an error of the run that did it.
 
-const { responsible } = require('./run.cjs');
+const { EventEmitter } = require('node:events');
+const { apply, defineProperty, isArray } = require('./primordials.cjs');
+const { current, responsible } = require('./run.cjs');
+
+const REFUSED = [
+  'abort', 'exit', 'kill', 'reallyExit', '_kill', '_debugProcess', '_debugEnd', 'execve', 'chdir', 'setuid', 'setgid',
+  'seteuid', 'setegid', 'setgroups', 'initgroups', 'setSourceMapsEnabled',
+];
 
 function refuse(name) {
   return function unavailable(...values) {
@@ -10,26 +17,85 @@ function refuse(name) {
   };
 }
 
-function install() {
-  for (const name of ['abort', 'exit', 'kill', 'reallyExit', '_kill', '_debugProcess', '_debugEnd', 'execve']) {
-    if (name in process) process[name] = refuse(name);
+const hear = {
+  __proto__: null,
+  uncaughtException: (error) => responsible()?.fail(error),
+  unhandledRejection: (reason) => responsible()?.fail(reason),
+};
+const EVENTS = Object.keys(hear);
+const { on } = EventEmitter.prototype;
+
+function isHeard(event) {
+  const listeners = process._events?.[event];
+  if (listeners === hear[event]) return true;
+  if (!isArray(listeners)) return false;
+  for (let i = 0; i < listeners.length; i += 1) if (listeners[i] === hear[event]) return true;
+  return false;
+}
+
+/** Without our listeners the next late error would end the process. */
+function listenAgain() {
+  if (process._events === null || typeof process._events !== 'object') process._events = { __proto__: null };
+  for (let i = 0; i < EVENTS.length; i += 1) {
+    if (!isHeard(EVENTS[i])) apply(on, process, [EVENTS[i], hear[EVENTS[i]]]);
   }
-  const hear = {
-    uncaughtException: (error) => responsible()?.fail(error),
-    unhandledRejection: (reason) => responsible()?.fail(reason),
-  };
-  for (const event of Object.keys(hear)) process.on(event, hear[event]);
-  // A hook or a module may clear listeners; without ours the next late error would end the process.
+}
+
+/** A hook or a module may clear listeners, in one way or another. */
+function keepListening() {
+  listenAgain();
   for (const name of ['removeAllListeners', 'removeListener', 'off']) {
     const original = process[name];
     process[name] = function remove(...values) {
-      const answer = original.apply(this, values);
-      for (const event of Object.keys(hear)) {
-        if (!process.listeners(event).includes(hear[event])) process.on(event, hear[event]);
-      }
+      const answer = apply(original, this, values);
+      listenAgain();
       return answer;
     };
   }
+  // Node itself looks this up whenever an error was not caught.
+  const original = process._fatalException;
+  defineProperty(process, '_fatalException', {
+    __proto__: null,
+    value: function fatalException(error, fromPromise) {
+      listenAgain();
+      return apply(original, process, [error, fromPromise]);
+    },
+  });
+}
+
+/** A process cannot be started from here; Node would say so with EACCES, and then with ENOTCONN of pipes never made. */
+function refuseProcesses() {
+  const { Process } = process.binding('process_wrap');
+  const synchronously = process.binding('spawn_sync');
+  const refused = ({ file }) => {
+    const message = `Starting a process (${file}) is not available in a hook`;
+    throw Object.assign(new Error(message), { code: 'NOT_AVAILABLE' });
+  };
+  Process.prototype.spawn = refused;
+  synchronously.spawn = refused;
+}
+
+/** A callback for what nobody caught hears of its own run's errors, not of those of all runs to come. */
+function shareCapture() {
+  const original = process.setUncaughtExceptionCaptureCallback;
+  process.setUncaughtExceptionCaptureCallback = function setUncaughtExceptionCaptureCallback(callback) {
+    const owner = current.getStore();
+    if (typeof callback !== 'function' || owner === undefined) return apply(original, process, [callback]);
+    return apply(original, process, [
+      (error) => {
+        const run = responsible();
+        if (run === owner && !run.settled) callback(error);
+        else run?.fail(error);
+      },
+    ]);
+  };
+}
+
+function install() {
+  for (const name of REFUSED) if (name in process) process[name] = refuse(name);
+  refuseProcesses();
+  keepListening();
+  shareCapture();
 }
 
 module.exports = { install };

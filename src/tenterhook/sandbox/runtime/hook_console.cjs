@@ -5,6 +5,7 @@ const { Console } = require('node:console');
 const { Writable } = require('node:stream');
 const { format } = require('node:util');
 const { authorsStack } = require('./errors.cjs');
+const { apply, string } = require('./primordials.cjs');
 const { current } = require('./run.cjs');
 
 const PLAIN = ['log', 'info', 'warn', 'error', 'debug'];
@@ -13,13 +14,15 @@ const OTHERS = [
   'timeLog', 'trace',
 ];
 
+const withoutBreak = (text) => (string.endsWith(text, '\n') ? string.slice(text, 0, -1) : text);
+
 /** Node's own Console for one run, made when it first needs more than a plain line: groups, counts and timers are its. */
 function consoleOf(run) {
   if (run.grouped === null) {
     let level = 'log';
     const sink = {
       write(text) {
-        const line = text.endsWith('\n') ? text.slice(0, -1) : text;
+        const line = withoutBreak(text);
         run.print(level, level === 'trace' ? authorsStack(line) : line);
       },
       // Console guards its writes with an error listener; there is nothing to listen for.
@@ -31,7 +34,7 @@ function consoleOf(run) {
     const own = new Console({ stdout: sink, stderr: sink, colorMode: false });
     run.grouped = (name, values) => {
       level = name;
-      own[name](...values);
+      apply(own[name], own, values);
     };
   }
   return run.grouped;
@@ -42,7 +45,7 @@ function standardStream(level) {
     decodeStrings: false,
     write(chunk, _encoding, done) {
       const text = typeof chunk === 'string' ? chunk : chunk.toString('utf8');
-      current.getStore()?.print(level, text.endsWith('\n') ? text.slice(0, -1) : text);
+      current.getStore()?.print(level, withoutBreak(text));
       done();
     },
   });
@@ -55,7 +58,7 @@ function install() {
     console[level] = (...values) => {
       const run = current.getStore();
       if (run === undefined || run.consoleFull) return;
-      if (run.grouped === null) run.print(level, format(...values));
+      if (run.grouped === null) run.print(level, apply(format, undefined, values));
       else run.grouped(level, values);
     };
   }

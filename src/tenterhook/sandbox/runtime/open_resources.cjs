@@ -11,16 +11,15 @@
 const { createHook } = require('node:async_hooks');
 const { current, now, runs } = require('./run.cjs');
 const { ours } = require('./errors.cjs');
+const { SafeMap, SafeSet, apply, string, then } = require('./primordials.cjs');
 const { abandonCalls, holdsOpen, ownedSockets, reportOpenCalls } = require('./outgoing_calls.cjs');
 
 const { setImmediate, setTimeout, clearTimeout } = globalThis;
-const { apply } = Reflect;
-const then = Function.prototype.call.bind(Promise.prototype.then);
 const probe = setTimeout(() => {}, 0);
 const unref = Function.prototype.call.bind(probe.unref);
 clearTimeout(probe);
 
-const HANDLES = new Set([
+const HANDLES = new SafeSet([
   'TCPWRAP', 'PIPEWRAP', 'UDPWRAP', 'PROCESSWRAP', 'TCPSERVERWRAP', 'PIPESERVERWRAP', 'WORKER', 'MESSAGEPORT',
   'STATWATCHER', 'FSEVENTWRAP',
 ]);
@@ -28,11 +27,10 @@ const REQUESTS = [
   'FSREQCALLBACK', 'FSREQPROMISE', 'FILEHANDLECLOSEREQ', 'GETADDRINFOREQWRAP', 'GETNAMEINFOREQWRAP', 'QUERYWRAP',
   'TCPCONNECTWRAP', 'PIPECONNECTWRAP', 'UDPSENDWRAP', 'WRITEWRAP', 'SHUTDOWNWRAP', 'BLOBREADER',
 ];
-const COUNTED = new Set(['Timeout', 'Immediate', 'ZLIB', ...HANDLES, ...REQUESTS]);
-const CONNECTIONS = new Set(['TCPWRAP', 'PIPEWRAP']);
-const CONNECTS = new Set(['TCPCONNECTWRAP', 'PIPECONNECTWRAP']);
+const COUNTED = new SafeSet(['Timeout', 'Immediate', 'ZLIB', ...HANDLES, ...REQUESTS]);
+const CONNECTIONS = new SafeSet(['TCPWRAP', 'PIPEWRAP']);
 // Work in Node's thread pool: PBKDF2REQUEST, RANDOMBYTESREQUEST, HASHREQUEST, …; an HTTP request is counted elsewhere.
-const isCryptoJob = (type) => type.endsWith('REQUEST') && type !== 'HTTPCLIENTREQUEST';
+const isCryptoJob = (type) => string.endsWith(type, 'REQUEST') && type !== 'HTTPCLIENTREQUEST';
 
 const QUIET_MS = 5000;
 const POLL_MS = 20;
@@ -42,8 +40,10 @@ const MISSING_AFTER_MS = 250;
 const MISSING =
   'The hook ended without calling cb: nothing it started is open any more, so the callback can never come.';
 
+const activeResources = process.getActiveResourcesInfo;
+
 /** asyncId → run, for the destroy hook. */
-const owners = new Map();
+const owners = new SafeMap();
 
 function isOpen(entry) {
   const { resource, type } = entry;
@@ -53,6 +53,8 @@ function isOpen(entry) {
   // only an asynchronous one has somebody to call.
   if (isCryptoJob(type)) return typeof resource.ondone === 'function';
   if (typeof resource.hasRef === 'function' && !resource.hasRef()) return false;
+  // A socket that was never bound or used (there is no UDP in a jail) is referenced and yet keeps nothing alive.
+  if (type === 'UDPWRAP') return isActive('UDPWrap');
   if (!CONNECTIONS.has(type)) return true;
   if (ownedSockets.has(resource)) return false;
   const moved = `${resource.bytesRead} ${resource.bytesWritten}`;
@@ -65,13 +67,20 @@ function isOpen(entry) {
 
 function isBusy(run) {
   if (run.questions > 0 || run.webCryptoCalls > 0 || holdsOpen(run)) return true;
-  for (const entry of run.open.values()) if (isOpen(entry)) return true;
+  let busy = false;
+  run.open.forEach((entry) => { busy ||= isOpen(entry); });
+  return busy;
+}
+
+function isActive(kind) {
+  const kinds = activeResources();
+  for (let i = 0; i < kinds.length; i += 1) if (kinds[i] === kind) return true;
   return false;
 }
 
 /** Nothing but our own socket is active in the whole process, so no other run's work can wake this one. */
 function processIsQuiet() {
-  return process.getActiveResourcesInfo().length <= 1;
+  return activeResources().length <= 1;
 }
 
 /** Look at once, in the next turn: what kept the run may be over. */
@@ -112,7 +121,7 @@ function look(run) {
 }
 
 function forget(run) {
-  for (const id of run.open.keys()) owners.delete(id);
+  run.open.forEach((_entry, id) => owners.delete(id));
   run.open.clear();
 }
 
@@ -126,12 +135,12 @@ function watch(run) {
 function abandon(run) {
   reportOpenCalls(run);
   abandonCalls(run);
-  for (const { resource, type } of run.open.values()) {
+  run.open.forEach(({ resource, type }) => {
     if (type === 'Timeout' || type === 'Immediate') clearTimeout(resource);
     else if (HANDLES.has(type) && typeof resource.close === 'function' && !ownedSockets.has(resource)) {
       resource.close();
     }
-  }
+  });
   run.settle();
   forget(run);
 }
@@ -166,10 +175,9 @@ function install() {
       const run = current.getStore();
       if (run === undefined || run.settled) return;
       if (!COUNTED.has(type) && !isCryptoJob(type)) return;
-      if (CONNECTS.has(type)) run.connections += 1;
       // An HTTP agent that hands a socket on announces it again, wrapped in an object of its own.
       const native = HANDLES.has(type) && resource.hasRef === undefined ? (resource.handle ?? resource) : resource;
-      run.open.set(id, { resource: native, type, moved: null, movedAt: 0 });
+      run.open.set(id, { __proto__: null, resource: native, type, moved: null, movedAt: 0 });
       owners.set(id, run);
     },
     destroy(id) {

@@ -8,40 +8,29 @@
 
 const { AsyncLocalStorage } = require('node:async_hooks');
 const { performance } = require('node:perf_hooks');
-const { send, sendText, stringify } = require('./channel.cjs');
-const { describe, ours } = require('./errors.cjs');
+const { send, sendText } = require('./channel.cjs');
+const { MAX_DEPTH, describe, isTooDeep, ours } = require('./errors.cjs');
+const { SafeMap, SafeSet, byteLength, string, stringify, toJSON } = require('./primordials.cjs');
 
 const NOT_SERIALIZABLE = 'Error when JSON serializing the result of the extension point';
-// Half of what the host lets a frame have.
-const MAX_DEPTH = 50;
-
-/** Whether JSON text nests deeper than MAX_DEPTH; the text is looked at, for JSON.rawJSON hides from the value. */
-function isTooDeep(text) {
-  let depth = 0;
-  let quoted = false;
-  for (let i = 0; i < text.length; i += 1) {
-    const c = text[i];
-    if (quoted) {
-      if (c === '\\') i += 1;
-      else if (c === '"') quoted = false;
-    } else if (c === '"') quoted = true;
-    else if (c === '{' || c === '[') {
-      depth += 1;
-      if (depth > MAX_DEPTH) return true;
-    } else if (c === '}' || c === ']') depth -= 1;
-  }
-  return false;
-}
-
 // What a console line costs besides its text, so that empty lines are not free.
 const LINE_OVERHEAD_BYTES = 32;
 // With every character escaped it still fits a frame.
 const LINE_CHARACTERS = 65_536;
-const byteLength = Buffer.byteLength;
+const { max, round } = Math;
 const now = performance.now.bind(performance);
-const current = new AsyncLocalStorage();
+const storage = new AsyncLocalStorage();
+/** The run in whose course we are; its methods cannot be replaced. */
+const current = {
+  __proto__: null,
+  getStore: storage.getStore.bind(storage),
+  run: storage.run.bind(storage),
+  exit: storage.exit.bind(storage),
+};
 /** Open runs by the host's number. */
-const runs = new Map();
+const runs = new SafeMap();
+// Lookups and connections beyond it are not told; the host keeps fewer.
+const MAX_TOLD = 2000;
 
 class Run {
   constructor(message) {
@@ -56,12 +45,12 @@ class Run {
     this.resultBytes = message.result_bytes;
     this.extraCallbacks = 0;
     /** asyncId → {type, resource}; kept by open_resources.cjs. */
-    this.open = new Map();
+    this.open = new SafeMap();
     /** Outgoing HTTP requests; kept by outgoing_calls.cjs. */
-    this.requests = new Set();
-    /** Answers of fetch(), weakly; kept by outgoing_calls.cjs. */
-    this.answers = [];
-    this.connections = 0;
+    this.requests = new SafeSet();
+    /** Answers of fetch(), as weak references; kept by outgoing_calls.cjs. */
+    this.answers = new SafeSet();
+    this.told = 0;
     /** Questions to the host that wait for an answer; kept by webtask.cjs. */
     this.questions = 0;
     this.webCryptoCalls = 0;
@@ -72,16 +61,16 @@ class Run {
   }
 
   elapsed() {
-    return Math.round((now() - this.startedAt) * 1000) / 1000;
+    return round((now() - this.startedAt) * 1000) / 1000;
   }
 
   /** Tell the host, once, that the answer is fixed. `text` is the result as JSON. */
   #callBack(error, text) {
     this.calledBack = true;
     this.emptySince = null;
-    for (const request of this.requests) request.openAtCallback = true;
+    this.requests.forEach((request) => { request.openAtCallback = true; });
     const head = `{"type":"called_back","run":${this.number},"offset_ms":${this.elapsed()}`;
-    sendText(error === null ? `${head},"result":${text}}` : `${head},"error":${stringify(error)}}`);
+    sendText(error === null ? `${head},"result":${text}}` : `${head},"error":${toJSON(error)}}`);
     this.nudge();
   }
 
@@ -123,25 +112,26 @@ class Run {
 
   failWith(problem) {
     if (this.settled) return;
-    if (this.calledBack) send({ type: 'late_error', run: this.number, error: problem });
+    if (this.calledBack) send({ __proto__: null, type: 'late_error', run: this.number, error: problem });
     else this.#callBack(problem, null);
   }
 
   note(text) {
-    if (!this.settled) send({ type: 'note', run: this.number, text });
+    if (!this.settled) send({ __proto__: null, type: 'note', run: this.number, text });
   }
 
   /** One console line; beyond the budget one marked line, then nothing. */
   print(level, text) {
     if (this.settled || this.consoleFull) return;
-    let shown = text.length > LINE_CHARACTERS ? text.slice(0, LINE_CHARACTERS) : text;
+    let shown = text.length > LINE_CHARACTERS ? string.slice(text, 0, LINE_CHARACTERS) : text;
     const cost = byteLength(shown) + LINE_OVERHEAD_BYTES;
     if (cost > this.consoleRoom) {
       this.consoleFull = true;
-      shown = shown.slice(0, Math.max(0, this.consoleRoom - LINE_OVERHEAD_BYTES));
+      shown = string.slice(shown, 0, max(0, this.consoleRoom - LINE_OVERHEAD_BYTES));
     }
     this.consoleRoom -= cost;
     send({
+      __proto__: null,
       type: 'console',
       run: this.number,
       offset_ms: this.elapsed(),
@@ -151,11 +141,25 @@ class Run {
     });
   }
 
+  /** It connected to an address just now: which of the connections that the gate sees are its. */
+  connected(address, port) {
+    if (this.settled || this.told >= MAX_TOLD) return;
+    this.told += 1;
+    send({ __proto__: null, type: 'connection', run: this.number, offset_ms: this.elapsed(), address, port });
+  }
+
+  /** It is about to look up a name. */
+  looksUp(name) {
+    if (this.settled || this.told >= MAX_TOLD) return;
+    this.told += 1;
+    send({ __proto__: null, type: 'lookup', run: this.number, offset_ms: this.elapsed(), name: string.slice(name, 0, 256) });
+  }
+
   /** Nothing of it is open any more, or the host gave it up. */
   settle() {
     this.settled = true;
     runs.delete(this.number);
-    send({ type: 'settled', run: this.number, offset_ms: this.elapsed(), connections: this.connections });
+    send({ __proto__: null, type: 'settled', run: this.number, offset_ms: this.elapsed() });
   }
 }
 
@@ -163,7 +167,10 @@ class Run {
 function responsible() {
   const run = current.getStore();
   if (run !== undefined) return run;
-  return runs.size === 1 ? runs.values().next().value : undefined;
+  if (runs.size !== 1) return undefined;
+  let only;
+  runs.forEach((each) => { only = each; });
+  return only;
 }
 
 module.exports = { Run, current, now, responsible, runs };

@@ -1,13 +1,15 @@
 'use strict';
 // context.webtask: what the original's sandbox added to a hook's context, without its credentials.
 
-const { send, stringify } = require('./channel.cjs');
+const { send } = require('./channel.cjs');
+const { RawJSON, SafeMap, byteLength, stringify } = require('./primordials.cjs');
 const { current } = require('./run.cjs');
 
 /** Questions to the host that wait for an answer: number → function(answer). */
-const waiting = new Map();
+const waiting = new SafeMap();
 let lastQuestion = 0;
 
+/** `message` begins with its type, by which the host tells the large kinds. */
 function ask(run, message, receive) {
   lastQuestion += 1;
   const question = lastQuestion;
@@ -16,7 +18,9 @@ function ask(run, message, receive) {
     run.questions -= 1;
     current.run(run, receive, reply);
   });
-  send({ ...message, run: run.number, question });
+  message.run = run.number;
+  message.question = question;
+  send(message);
 }
 
 /** The host answered. */
@@ -47,7 +51,7 @@ function makeStorage(run, maxBytes) {
   return {
     get(options, callback) {
       return either(typeof options === 'function' ? options : callback, (done) => {
-        ask(run, { type: 'storage_get' }, (reply) => {
+        ask(run, { __proto__: null, type: 'storage_get' }, (reply) => {
           if (reply.error) return done(failure(reply.error, 500));
           etag = reply.etag;
           return done(null, reply.data === null ? undefined : reply.data);
@@ -58,11 +62,11 @@ function makeStorage(run, maxBytes) {
       const force = typeof options === 'object' && options !== null && Boolean(options.force);
       return either(typeof options === 'function' ? options : callback, (done) => {
         const text = stringify(data) ?? 'null';
-        if (Buffer.byteLength(text) > maxBytes) {
+        if (byteLength(text) > maxBytes) {
           process.nextTick(done, failure(`The document is larger than ${maxBytes} bytes.`, 413));
           return;
         }
-        ask(run, { type: 'storage_set', data: data === undefined ? null : data, etag, force }, (reply) => {
+        ask(run, { __proto__: null, type: 'storage_set', data: new RawJSON(text), etag, force }, (reply) => {
           etag = reply.etag ?? etag;
           if (reply.conflict) {
             return done(failure('The document changed since it was read.', 409, { conflict: reply.data }));

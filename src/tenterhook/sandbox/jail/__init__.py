@@ -1,0 +1,1 @@
+"""The jail: what surrounds a Node process, made of nothing but system calls."""
