@@ -108,7 +108,13 @@ class Program:
         self.data = folder / "data"
         self.log = folder / "serve.log"
         self.environment = environment(
-            **{"TENTERHOOK_DATA_DIR": str(self.data), "TENTERHOOK_PORT": "0", **settings}
+            **{
+                "TENTERHOOK_DATA_DIR": str(self.data),
+                "TENTERHOOK_PORT": "0",
+                # Slack's stand-ins are on loopback, which hooks do not reach otherwise.
+                "TENTERHOOK_EGRESS_ALLOW": "127.0.0.1:*",
+                **settings,
+            }
         )
         self.process: subprocess.Popen[bytes] | None = None
         self.url = ""

@@ -196,9 +196,12 @@ async def test_runs_and_logs_show_what_happened(run, env, tmp_path):
 
 
 async def test_logs_follow(run, env, hook_file):
-    async with running("logs", "--lines", "0", "--raw", env=env) as following:
-        await asyncio.to_thread(tenterhook, "create", "-t", POINT, str(hook_file), env=env)
-        assert (await following.line(r"Create a hook"))[0]
+    await run("create", "-t", POINT, str(hook_file))
+    assert await run("logs", "--lines", "0", "--no-follow") == ""
+    async with running("logs", "--lines", "1", "--raw", env=env) as following:
+        await following.line("log_id")  # the newest so far: from here on it follows
+        await run("enable", "greet")
+        assert (await following.line(r"Update a hook"))[0]
 
 
 async def test_tenants_are_made_beside_the_running_server(run):

@@ -48,6 +48,8 @@ _MAX_SCRIPTS = 128
 _MAX_USELESS_FRAMES = 10_000
 _MAX_USELESS_BYTES = 4 * 1024 * 1024
 _MAX_QUESTIONS = 64
+_MAX_UNREAD_BYTES = 64 * 1024 * 1024
+"""What we hold for a process that does not read; an honest one is busy for a while and then reads all of it."""
 _STDERR_BYTES = 16 * 1024
 _CHUNK_BYTES = 64 * 1024
 _OUT_OF_MEMORY = (b"heap out of memory", b"Reached heap limit", b"out of memory", b"OOM error")
@@ -211,6 +213,7 @@ class NodeProcess(asyncio.Protocol):
             return
         if run.timer is not None:
             run.timer.cancel()
+        self.ledger.take(number)
         self._send({"type": "abandon", "run": number})
         self.drain()
         self._on_change(self)
@@ -299,8 +302,11 @@ class NodeProcess(asyncio.Protocol):
         self._write(encode(message))
 
     def _write(self, frame: bytes) -> None:
-        if self._transport is not None:
-            self._transport.write(frame)
+        if self._transport is None:
+            return
+        self._transport.write(frame)
+        if self._transport.get_write_buffer_size() > _MAX_UNREAD_BYTES:
+            self.kill("it does not read what it is sent")
 
     def _receive(self, message: dict[str, Any], frame_bytes: int) -> None:
         fields = Fields(message)
@@ -350,7 +356,9 @@ class NodeProcess(asyncio.Protocol):
         return True
 
     def _finish(self, number: int) -> None:
-        run = self.runs[number]
+        run = self.runs.get(number)
+        if run is None:
+            return
         if run.overdue is not None:
             self._finish_overdue(run, run.overdue)
         else:
@@ -424,6 +432,7 @@ class NodeProcess(asyncio.Protocol):
         """The process has ended: finish its runs, and let go of what was held for it."""
         # What it sent before its end may still be in the channel; a violation in it changes nothing any more.
         self._read_stderr()
+        self._intake.drain()
         self._intake.close()
         self._loop.remove_reader(self._child.errors)
         os.close(self._child.errors)
@@ -453,7 +462,9 @@ class NodeProcess(asyncio.Protocol):
     def _finish_all(self, end: Exit) -> None:
         runs, self.runs = list(self.runs.values()), {}
         started = [run for run in runs if run.started]
-        memory = end.oom_kills > 0 or any(sign in self._stderr for sign in _OUT_OF_MEMORY)
+        # A hook can write V8's words to its stderr; V8 itself ends with them, by one of these signals.
+        by_itself = self._why is None and end.status in {-signal.SIGABRT, -signal.SIGTRAP}
+        memory = end.oom_kills > 0 or (by_itself and any(sign in self._stderr for sign in _OUT_OF_MEMORY))
         limit = limit_hits.memory(self._memory_bytes) if memory else None
         why = self._why or describe_exit(end, limit)
         for run in runs:

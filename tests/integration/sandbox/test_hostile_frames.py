@@ -6,12 +6,14 @@ import asyncio
 
 import pytest
 
-from tenterhook.sandbox import Limits, Outcome, SandboxPool
+from tenterhook.sandbox import Limits, MemoryStorage, Outcome, SandboxPool, intake
 
 from .conftest import Runner
 
 HEAD = "module.exports = function (user, context, cb) {"
 FRAME = "const frame = (o) => { const b = Buffer.from(typeof o === 'string' ? o : JSON.stringify(o)); const h = Buffer.alloc(4); h.writeUInt32BE(b.length); require('fs').writeSync(3, Buffer.concat([h, b])) };"
+# A large frame, or many, go out in pieces as the socket takes them.
+WHOLE = "const whole = (o) => { const b = Buffer.from(JSON.stringify(o)); const h = Buffer.alloc(4); h.writeUInt32BE(b.length); const all = Buffer.concat([h, b]); for (let at = 0; at < all.length;) { try { at += require('fs').writeSync(3, all, at) } catch (error) { if (error.code !== 'EAGAIN') throw error } } };"
 
 VIOLATIONS = {
     "a length of 2 GB": "require('fs').writeSync(3, Buffer.from([0x7f, 255, 255, 255]))",
@@ -28,13 +30,18 @@ VIOLATIONS = {
     "an unknown type": "frame({type: 'give_me_root', run: 1})",
     "ready twice": "frame({type: 'ready', node: 'v1'})",
     "an error of the wrong shape": "frame({type: 'late_error', run: 1, error: 'x'})",
+    "a connection from a forged port": "frame({type: 'connection', run: 1, offset_ms: 1, address: '10.0.0.1', port: '22'})",
+    "a name that is no text": "frame({type: 'lookup', run: 1, offset_ms: 1, name: {}})",
+    "a number without end": "frame('{\"type\": \"console\", \"run\": ' + '9'.repeat(5000) + '}')",
+    "a large frame of a small kind": "whole({type: 'note', run: 1, text: 'x'.repeat(1200000)})",
+    "a long list in place of a text": "frame({type: 'note', run: 1, text: Array(100000).fill(0)})",
     "an offset beyond numbers": "frame({type: 'console', run: 1, offset_ms: 1e300, level: 'log', text: '', truncated: false})",
 }
 
 
 @pytest.mark.parametrize("violation", VIOLATIONS.values(), ids=VIOLATIONS.keys())
 async def test_violation_ends_the_process(run: Runner, pool: SandboxPool, violation: str) -> None:
-    execution = await run(f"{HEAD} {FRAME} {violation}; setTimeout(cb, 10000) }}")
+    execution = await run(f"{HEAD} {FRAME} {WHOLE} {violation}; setTimeout(cb, 10000) }}")
     assert execution.outcome is Outcome.KILLED
     assert execution.error is not None
     assert "protocol" in execution.error.message
@@ -53,6 +60,44 @@ async def test_half_a_frame_and_silence_ends_at_the_limit(run: Runner) -> None:
     execution = await run(source, limits=Limits(wall_seconds=0.3, grace_seconds=0.3))
     assert not execution.succeeded
     assert (await run(f"{HEAD} cb() }}")).outcome is Outcome.OK
+
+
+async def test_half_a_frame_takes_the_process_out_of_service(
+    run: Runner, pool: SandboxPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody gets a process whose channel can say nothing any more, and it does not stay."""
+    monkeypatch.setattr(intake, "STUCK_SECONDS", 0.2)
+    pid = f"{HEAD} cb(null, process.pid) }}"
+    # Its own last frames still come, whole; then the half one.
+    late = f"{HEAD} cb(null, process.pid); setTimeout(() => {{}}, 20); process.nextTick(() => setTimeout(() => {{ const t = setInterval(() => {{ require('fs').writeSync(3, Buffer.from([0, 0, 1, 0, 123])); clearInterval(t) }}, 60); t.unref() }}, 0).unref()) }}"
+    first = await run(late)
+    while pool.status.processes:
+        await asyncio.sleep(0.02)
+    again = await run(pid)
+    assert first.verdict is not None
+    assert again.verdict is not None
+    assert again.outcome is Outcome.OK
+
+
+async def test_process_that_asks_and_does_not_read_the_answers_is_ended(run: Runner) -> None:
+    """Or the host would hold its answers for it, half a megabyte each."""
+    source = f"""{HEAD} {WHOLE}
+      context.webtask.storage.set('x'.repeat(400000), () => {{
+        for (let n = 1; n < 1e6; n++) whole({{ type: 'storage_get', run: 1, question: n }});
+      }});
+    }}"""
+    execution = await run(source, storage=MemoryStorage(), limits=Limits(wall_seconds=20))
+    assert not execution.succeeded
+    assert execution.outcome is Outcome.KILLED
+
+
+async def test_forged_claims_move_connections_but_hide_none(run: Runner) -> None:
+    forge = f"""{HEAD} {FRAME}
+      for (let n = 0; n < 50; n++) frame({{ type: 'connection', run: 1, offset_ms: 1, address: '10.0.0.1', port: 22 }});
+      require('net').connect(23, '10.0.0.1').on('error', () => cb());
+    }}"""
+    execution = await run(forge)
+    assert [each.port for each in execution.refused] == [23]
 
 
 async def test_silence_ends_at_the_limit(run: Runner) -> None:

@@ -10,7 +10,7 @@ from tenterhook.hooks.pre_user_registration import (
     ask_before_registration,
     interpret,
 )
-from tenterhook.sandbox import HookError, SandboxRefusedError, Verdict
+from tenterhook.sandbox import HookError, SandboxRefusedError, Verdict, masker_of
 
 
 @pytest.mark.parametrize("result", [{}, None, "text", 1, [], {"user": None}, {"user": "x"}, {"other": 1}])
@@ -102,3 +102,20 @@ async def test_a_hook_that_cannot_be_run_is_never_passed_over():
         await ask_before_registration(_NoSandbox(), "hook", {})
     assert "sandbox" not in refused.value.message
     assert "no sandbox" in refused.value.log_text
+
+
+def test_secrets_are_masked_in_the_log_and_not_in_what_the_hook_tells_the_person():
+    masker = masker_of({"TOKEN": "s3same-open"})
+    error = HookError(
+        name="PreUserRegistrationError",
+        message="no, s3same-open",
+        properties={"friendlyMessage": "s3same-open"},
+    )
+    with pytest.raises(RegistrationDeniedError) as denied:
+        interpret(Verdict(error=error), masker)
+    assert denied.value.log_text == "no, [secret TOKEN]"
+    assert denied.value.message == "no, s3same-open"
+    other = HookError(name="TypeError", message="s3same-open")
+    with pytest.raises(RegistrationDeniedError) as denied:
+        interpret(Verdict(error=other), masker)
+    assert denied.value.log_text == "TypeError: [secret TOKEN]"

@@ -42,7 +42,8 @@ def test_claim_and_record_meet_in_either_order(record_first: bool) -> None:
         assert not ledger.is_complete(2)
     ledger.claim(2, "10.0.0.1", 22, offset_ms=5.5)
     assert ledger.is_complete(2) is record_first
-    ledger.record(record(1), at=101) if not record_first else None
+    if not record_first:
+        ledger.record(record(1), at=101)
     assert ledger.is_complete(1)
     assert ledger.is_complete(2)
     assert taken(ledger, 1) == []

@@ -212,7 +212,8 @@ def test_a_large_answer_is_read_without_python_code_for_each_of_its_parts(value:
     finally:
         sys.setprofile(before)
     # Escapes that no database takes are the exception: one cheap call for each, and a frame has no room for more.
-    assert calls < 1000 + value.count("u0000")
+    # The collector of garbage calls who asked to be told, now and then.
+    assert calls < 5000 + value.count("u0000")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import re
+from collections.abc import Callable
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -33,7 +35,7 @@ def basic(value: str) -> str:
         lambda value: json.dumps({"a": value}),
         lambda value: json.dumps({"a": value}, ensure_ascii=False),
         lambda value: f"https://x.example/?q={quote(value, safe='')}&z=1",
-        lambda value: quote(value, safe="/").lower() if "%" in quote(value, safe="/") else value,
+        lambda value: re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), quote(value, safe="")),
         lambda value: f"q={quote_plus(value)}",
         lambda value: base64.b64encode(value.encode()).decode(),
         lambda value: base64.urlsafe_b64encode(value.encode()).decode(),
@@ -44,13 +46,8 @@ def basic(value: str) -> str:
         lambda value: value.encode().hex().upper(),
     ],
 )
-def test_every_way_to_write_a_value_is_found(name: str, written: object) -> None:
-    text = written(VALUES[name])  # type: ignore[operator]
-    if text.startswith("https%3a") or (text == text.lower() and "p%c3" in text):
-        pytest.skip("the value itself in lower case is another value") if VALUES[
-            name
-        ].lower() not in text else None
-    assert f"[secret {name}]" in Masker(VALUES).text(f"before {text} after")
+def test_every_way_to_write_a_value_is_found(name: str, written: Callable[[str], str]) -> None:
+    assert f"[secret {name}]" in Masker(VALUES).text(f"before {written(VALUES[name])} after")
 
 
 def test_the_rest_of_the_text_stays() -> None:

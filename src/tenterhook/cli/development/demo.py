@@ -44,6 +44,7 @@ async def run_demo(settings: Settings, *, tls: bool) -> None:
         async with stop_requested() as stopping:
             initialized = await _initialize(settings, url)
             catcher, catcher_socket = bind_catcher(data_dir)
+            settings = _granting(settings, f"{CATCHER_HOST}:{catcher.port}")
             names = _HookNames(data_dir)
             printer = RunPrinter(output, names.name_of, lambda: dt.datetime.now(dt.UTC))
             # Slack last to stop: a hook that finishes while the worker drains still gets its answer.
@@ -80,6 +81,12 @@ async def run_demo(settings: Settings, *, tls: bool) -> None:
                 remark("Stopping …")
             if not stopping.is_set():
                 raise CommandError("A part of the server ended by itself; its log says why.", ExitCode.SERVER)
+
+
+def _granting(settings: Settings, destination: str) -> Settings:
+    """Let hooks reach the catcher: it is on loopback, which is closed to them otherwise."""
+    grants = ", ".join(filter(None, (settings.egress_allow, destination)))
+    return settings.model_copy(update={"egress_allow": grants})
 
 
 def _shown_ca(certificates: LocalCertificates, *, tls: bool) -> Path | None:

@@ -2,7 +2,7 @@
 // What would end the process, or go unheard, becomes an error of the run that did it.
 
 const { EventEmitter } = require('node:events');
-const { apply, defineProperty, isArray } = require('./primordials.cjs');
+const { apply, defineProperty, getOwnPropertyDescriptor, isArray } = require('./primordials.cjs');
 const { current, responsible } = require('./run.cjs');
 
 const REFUSED = [
@@ -23,7 +23,12 @@ const hear = {
   unhandledRejection: (reason) => responsible()?.fail(reason),
 };
 const EVENTS = Object.keys(hear);
-const { on } = EventEmitter.prototype;
+// Node's emit calls a listener's `apply`.
+for (const event of EVENTS) {
+  defineProperty(hear[event], 'apply', { __proto__: null, value: (self, values) => apply(hear[event], self, values) });
+}
+const { emit, on } = EventEmitter.prototype;
+const sayOf = (...values) => apply(emit, process, values);
 
 function isHeard(event) {
   const listeners = process._events?.[event];
@@ -58,7 +63,15 @@ function keepListening() {
     __proto__: null,
     value: function fatalException(error, fromPromise) {
       listenAgain();
-      return apply(original, process, [error, fromPromise]);
+      // Node tells it through process.emit, which may be anybody's by now.
+      const theirs = getOwnPropertyDescriptor(process, 'emit');
+      defineProperty(process, 'emit', { __proto__: null, value: sayOf, configurable: true });
+      try {
+        return apply(original, process, [error, fromPromise]);
+      } finally {
+        if (theirs === undefined) delete process.emit;
+        else defineProperty(process, 'emit', theirs);
+      }
     },
   });
 }
@@ -67,12 +80,19 @@ function keepListening() {
 function refuseProcesses() {
   const { Process } = process.binding('process_wrap');
   const synchronously = process.binding('spawn_sync');
-  const refused = ({ file }) => {
+  const refused = (file) => {
     const message = `Starting a process (${file}) is not available in a hook`;
-    throw Object.assign(new Error(message), { code: 'NOT_AVAILABLE' });
+    return Object.assign(new Error(message), { code: 'NOT_AVAILABLE' });
   };
-  Process.prototype.spawn = refused;
-  synchronously.spawn = refused;
+  Process.prototype.spawn = function spawn(file, _arguments, _folder, _environment, stdio) {
+    // What Node made for it would keep the run open.
+    this.close();
+    for (const each of stdio ?? []) each.handle?.close();
+    throw refused(file);
+  };
+  synchronously.spawn = ({ file }) => {
+    throw refused(file);
+  };
 }
 
 /** A callback for what nobody caught hears of its own run's errors, not of those of all runs to come. */

@@ -53,8 +53,8 @@ function isOpen(entry) {
   // only an asynchronous one has somebody to call.
   if (isCryptoJob(type)) return typeof resource.ondone === 'function';
   if (typeof resource.hasRef === 'function' && !resource.hasRef()) return false;
-  // A socket that was never bound or used (there is no UDP in a jail) is referenced and yet keeps nothing alive.
-  if (type === 'UDPWRAP') return isActive('UDPWrap');
+  // libuv makes the socket when it is first used; without one (there is no UDP in a jail) nothing can come of it.
+  if (type === 'UDPWRAP') return resource.fd >= 0;
   if (!CONNECTIONS.has(type)) return true;
   if (ownedSockets.has(resource)) return false;
   const moved = `${resource.bytesRead} ${resource.bytesWritten}`;
@@ -70,12 +70,6 @@ function isBusy(run) {
   let busy = false;
   run.open.forEach((entry) => { busy ||= isOpen(entry); });
   return busy;
-}
-
-function isActive(kind) {
-  const kinds = activeResources();
-  for (let i = 0; i < kinds.length; i += 1) if (kinds[i] === kind) return true;
-  return false;
 }
 
 /** Nothing but our own socket is active in the whole process, so no other run's work can wake this one. */

@@ -83,6 +83,7 @@ module.exports = {
   apply,
   byteLength: Buffer.byteLength,
   defineProperty,
+  getOwnPropertyDescriptor,
   hasOwn,
   isArray,
   keys,

@@ -105,7 +105,7 @@ threading.Thread(target=flip, daemon=True).start()
 sys.setswitchinterval(1e-6)
 ended = time.monotonic() + 20
 tries = results = 0
-while tries < 600 and time.monotonic() < ended:
+while min(results, tries - results) < 60 and tries < 900 and time.monotonic() < ended:
     with socket.socket() as one:
         tries += 1
         results += raw_libc.connect(one.fileno(), sockaddr, 16) == 0
@@ -136,7 +136,7 @@ async def test_two_threads_racing_the_sockaddr_gain_nothing(gated, listening):
     assert _count(allowed) == reached > 0
     # Both were asked for, so the race was on; each was judged as it was connected.
     assert {told.allowed for told in process.told.connections} == {True, False}
-    assert tries >= 100
+    assert tries > reached
 
 
 async def test_the_race_is_won_where_the_kernel_reads_the_sockaddr_again(gated, listening, monkeypatch):

@@ -207,26 +207,28 @@ async def test_node_resolves_names(node, gate_mode):
     assert [told for told in process.told.connections if told.allowed] == []
 
 
-async def test_fetch_by_name(node, listening):
-    listener = listening("127.0.0.5")
-    port = listener.getsockname()[1]
-
-    async def serve(reader, writer):
+async def _answer_http(reader, writer):
+    with contextlib.suppress(asyncio.IncompleteReadError):
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
         await writer.drain()
-        writer.close()
+    writer.close()
+    await writer.wait_closed()
 
-    async with await asyncio.start_server(serve, sock=listener.dup()) as server:
-        process = await node(f"""
-            say(await attempt(fetch('http://old.example.test:{port}/').then(answer => answer.text())));
-            say(await new Promise(done => http.get('http://web.example.test:{port}/', answer => done(answer.statusCode))));
-            const one = net.connect({port}, 'old.example.test');
-            say(await new Promise(done => one.on('connect', () => done(one.remoteAddress)).on('error', done)));
-            one.destroy();
-        """)
-        assert await process.lines() == [["ok"], [200], ["127.0.0.5"]]
-        server.close()
+
+async def test_fetch_by_name(node):
+    server = await asyncio.start_server(_answer_http, "127.0.0.5", 0)
+    port = server.sockets[0].getsockname()[1]
+    process = await node(f"""
+        say(await attempt(fetch('http://old.example.test:{port}/').then(answer => answer.text())));
+        say(await new Promise(done => http.get('http://web.example.test:{port}/', answer => done(answer.statusCode))));
+        const one = net.connect({port}, 'old.example.test');
+        say(await new Promise(done => one.on('connect', () => done(one.remoteAddress)).on('error', done)));
+        one.destroy();
+    """)
+    assert await process.lines() == [["ok"], [200], ["127.0.0.5"]]
+    server.close()
+    await server.wait_closed()
     told = {(told.address, told.names) for told in process.told.connections if told.allowed}
     assert ("127.0.0.5", ("old.example.test",)) in told
 
