@@ -90,6 +90,7 @@ class ProcessMaker:
             alone=alone,
             gated=self._ground.mode is not Mode.NONE and self._ground.holds(Protection.CONNECT_GATE),
             memory_bytes=confinement.memory_bytes,
+            threads=confinement.threads,
             max_frame_bytes=self._max_frame_bytes,
             clock=self._clock,
             on_change=on_change,

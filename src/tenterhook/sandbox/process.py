@@ -53,6 +53,9 @@ _MAX_UNREAD_BYTES = 64 * 1024 * 1024
 _STDERR_BYTES = 16 * 1024
 _CHUNK_BYTES = 64 * 1024
 _OUT_OF_MEMORY = (b"heap out of memory", b"Reached heap limit", b"out of memory", b"OOM error")
+# How abort() ends: by SIGABRT, which the first process of a pid namespace does not take from itself, so there by what the
+# processor says to the instruction that glibc and V8 have after it.
+_ABORTED = frozenset({-signal.SIGABRT, -signal.SIGTRAP, -signal.SIGSEGV, -signal.SIGILL})
 
 
 class State(enum.Enum):
@@ -75,6 +78,7 @@ class NodeProcess(asyncio.Protocol):
         alone: bool,
         gated: bool,
         memory_bytes: int,
+        threads: int,
         max_frame_bytes: int,
         clock: Clock,
         on_change: Callable[[NodeProcess], None],
@@ -90,6 +94,7 @@ class NodeProcess(asyncio.Protocol):
         self._child = child
         self._layout = layout
         self._memory_bytes = memory_bytes
+        self._threads = threads
         self._clock = clock
         self._on_change = on_change
         self._intake = Intake(
@@ -463,9 +468,11 @@ class NodeProcess(asyncio.Protocol):
         runs, self.runs = list(self.runs.values()), {}
         started = [run for run in runs if run.started]
         # A hook can write V8's words to its stderr; V8 itself ends with them, by one of these signals.
-        by_itself = self._why is None and end.status in {-signal.SIGABRT, -signal.SIGTRAP}
+        by_itself = self._why is None and end.status in _ABORTED
         memory = end.oom_kills > 0 or (by_itself and any(sign in self._stderr for sign in _OUT_OF_MEMORY))
         limit = limit_hits.memory(self._memory_bytes) if memory else None
+        if end.too_many_threads:
+            limit = limit_hits.threads(self._threads)
         why = self._why or describe_exit(end, limit)
         for run in runs:
             if run.overdue is not None and len(started) == 1:
@@ -474,7 +481,7 @@ class NodeProcess(asyncio.Protocol):
                 continue
             by_fault = run.started and self._why != CLOSING
             # SIGKILL that is not ours: an operator's, or the kernel's for want of memory. The second time it is the run.
-            killed = end.status in {None, -signal.SIGKILL} and not end.oom_kills
+            killed = end.status in {None, -signal.SIGKILL} and limit is None
             from_outside = self._why is None and killed and not (self.alone and end.status is not None)
             guilty = by_fault and len(started) == 1 and not from_outside
             self.fault = self.fault or guilty

@@ -56,6 +56,8 @@ class Exit:
     """Exit status, or minus the signal; None when its supervisor was lost with it."""
     oom_kills: int = 0
     """How often the kernel killed in its cgroup for want of memory."""
+    too_many_threads: bool = False
+    """It was killed for having more threads than it may, where the kernel does not count them for us."""
 
 
 class Child:
@@ -169,8 +171,9 @@ class Supervision:
         closed = self._ground.holds(Protection.CLOSED_DESCRIPTORS)
         try:
             ours, theirs = wire.pair()
-            theirs.set_inheritable(True)
             with theirs:
+                if not closed:
+                    theirs.set_inheritable(True)
                 self._popen = subprocess.Popen(
                     [sys.executable, "-I", "-S", "-c", program, str(theirs.fileno())],
                     stdin=subprocess.DEVNULL,
@@ -263,7 +266,13 @@ class Supervision:
                 del self._children[child.number]
                 if message["event"] == "failed":
                     self._say(child, message["error"])
-                child.lose(Exit(status=message.get("status"), oom_kills=message.get("oom_kills", 0)))
+                child.lose(
+                    Exit(
+                        status=message.get("status"),
+                        oom_kills=message.get("oom_kills", 0),
+                        too_many_threads=message.get("too_many_threads", False),
+                    )
+                )
             else:
                 child.receive(message, descriptors)
         finally:

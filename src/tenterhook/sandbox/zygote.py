@@ -35,6 +35,8 @@ _NAMESPACES = {
     Protection.IPC_NAMESPACE: namespaces.CLONE_NEWIPC,
     Protection.UTS_NAMESPACE: namespaces.CLONE_NEWUTS,
 }
+COUNT_THREADS_MS = 200
+"""How often threads are counted in gate mode."""
 NODE_RESIDENT_BYTES = 96 * 1024 * 1024
 """What Node itself keeps in memory, counted by a cgroup before the tenant's first byte."""
 
@@ -49,6 +51,9 @@ class _Jail:
     go: int
     """Our end of the pipe by which it sees that we live."""
     cgroup: cgroups.Cgroup | None
+    threads: int
+    """How many it may have."""
+    too_many_threads: bool = False
 
 
 class Zygote:
@@ -99,7 +104,7 @@ class Zygote:
         gc.freeze()  # copies of this process share its pages as long as nobody counts in them
         by_pidfd: dict[int, _Jail] = {}
         while True:
-            for descriptor, _events in self._poll.poll():
+            for descriptor, _events in self._poll.poll(COUNT_THREADS_MS if self._counts_threads() else None):
                 if descriptor == self._supervisor.fileno():
                     message, descriptors = wire.receive(self._supervisor)
                     if message is None:
@@ -107,6 +112,24 @@ class Zygote:
                     self._receive(message, descriptors, by_pidfd)
                 elif descriptor in by_pidfd:
                     self._bury(by_pidfd.pop(descriptor))
+            if self._counts_threads():
+                self._end_who_has_too_many_threads()
+
+    def _counts_threads(self) -> bool:
+        """Whether nobody else does: processes of the server's own uid have no RLIMIT_NPROC that could be theirs."""
+        return bool(self._jails) and self._ground.mode is Mode.GATE and not self._ground.own_uids
+
+    def _end_who_has_too_many_threads(self) -> None:
+        if not self._ground.holds(Protection.THREADS_LIMIT):
+            return
+        for jail in self._jails.values():
+            try:
+                threads = len(os.listdir(f"/proc/{jail.pid}/task"))
+            except OSError:
+                continue  # it has ended, and is about to be buried
+            if threads > jail.threads:
+                jail.too_many_threads = True
+                signal.pidfd_send_signal(jail.pidfd, signal.SIGKILL)
 
     def _receive(self, message: dict[str, Any], descriptors: list[int], by_pidfd: dict[int, _Jail]) -> None:
         number = message["id"]
@@ -176,7 +199,7 @@ class Zygote:
             raise
         finally:
             os.close(go)
-        jail = _Jail(number=number, pid=pid, pidfd=pidfd, go=go_write, cgroup=cgroup)
+        jail = _Jail(number=number, pid=pid, pidfd=pidfd, go=go_write, cgroup=cgroup, threads=plan.threads)
         self._jails[number] = jail
         return jail
 
@@ -209,6 +232,7 @@ class Zygote:
                 "id": jail.number,
                 "status": os.waitstatus_to_exitcode(status),
                 "oom_kills": oom_kills,
+                "too_many_threads": jail.too_many_threads,
             },
         )
 

@@ -67,9 +67,9 @@ async def test_half_a_frame_takes_the_process_out_of_service(
 ) -> None:
     """Nobody gets a process whose channel can say nothing any more, and it does not stay."""
     monkeypatch.setattr(intake, "STUCK_SECONDS", 0.2)
-    pid = f"{HEAD} cb(null, process.pid) }}"
+    pid = f"{HEAD} cb(null, (globalThis.which ??= crypto.randomUUID())) }}"
     # Its own last frames still come, whole; then the half one.
-    late = f"{HEAD} cb(null, process.pid); setTimeout(() => {{}}, 20); process.nextTick(() => setTimeout(() => {{ const t = setInterval(() => {{ require('fs').writeSync(3, Buffer.from([0, 0, 1, 0, 123])); clearInterval(t) }}, 60); t.unref() }}, 0).unref()) }}"
+    late = f"{HEAD} cb(null, (globalThis.which ??= crypto.randomUUID())); setTimeout(() => {{}}, 20); process.nextTick(() => setTimeout(() => {{ const t = setInterval(() => {{ require('fs').writeSync(3, Buffer.from([0, 0, 1, 0, 123])); clearInterval(t) }}, 60); t.unref() }}, 0).unref()) }}"
     first = await run(late)
     while pool.status.processes:
         await asyncio.sleep(0.02)
@@ -142,11 +142,13 @@ async def test_spoiled_built_ins_do_not_break_the_next_run(run: Runner) -> None:
       Promise.prototype.then = JSON.parse; globalThis.setTimeout = globalThis.setImmediate = JSON.parse;
       performance.now = JSON.parse;
       Map.prototype.get = ((get) => function (...a) {{ return get.apply(this, a) }})(Map.prototype.get);
-      cb(null, process.pid);
+      cb(null, (globalThis.which ??= crypto.randomUUID()));
     }}"""
     first = await run(spoil)
     assert first.outcome is Outcome.OK
-    second = await run(f"{HEAD} console.log('still', 1); cb(null, process.pid) }}")
+    second = await run(
+        f"{HEAD} console.log('still', 1); cb(null, (globalThis.which ??= crypto.randomUUID())) }}"
+    )
     assert second.outcome is Outcome.OK
     assert first.verdict == second.verdict
     assert [line.text for line in second.console] == ["still 1"]

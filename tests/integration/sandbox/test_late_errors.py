@@ -76,7 +76,9 @@ async def test_fifty_runs_at_once_keep_their_own_errors_lines_and_calls(run: Run
     ],
 )
 async def test_ending_the_process_is_an_error_of_the_run(run: Runner, end: str) -> None:
-    beside = asyncio.create_task(run(f"{HEAD} setTimeout(() => cb(null, process.pid), 300) }}"))
+    beside = asyncio.create_task(
+        run(f"{HEAD} setTimeout(() => cb(null, (globalThis.which ??= crypto.randomUUID())), 300) }}")
+    )
     execution = await run(f"{HEAD} {end} }}")
     assert execution.outcome is Outcome.ERROR
     assert execution.error is not None
@@ -87,10 +89,10 @@ async def test_ending_the_process_is_an_error_of_the_run(run: Runner, end: str) 
 
 
 async def test_clearing_listeners_does_not_make_errors_fatal(run: Runner) -> None:
-    source = f"{HEAD} process.removeAllListeners(); process.removeAllListeners('uncaughtException'); cb(null, process.pid); setTimeout(() => {{ throw new Error('late') }}, 5) }}"
+    source = f"{HEAD} process.removeAllListeners(); process.removeAllListeners('uncaughtException'); cb(null, (globalThis.which ??= crypto.randomUUID())); setTimeout(() => {{ throw new Error('late') }}, 5) }}"
     first = await run(source)
     assert first.outcome is Outcome.ERROR
-    second = await run(f"{HEAD} cb(null, process.pid) }}")
+    second = await run(f"{HEAD} cb(null, (globalThis.which ??= crypto.randomUUID())) }}")
     assert first.verdict is not None
     assert second.verdict is not None
     assert first.verdict.result == second.verdict.result

@@ -93,7 +93,7 @@ async def test_two_scripts_in_one_process_have_their_own_sets(modules: Path) -> 
     async with SandboxPool(readable_dirs=(modules,), drain_seconds=0) as pool:
         results = []
         for folder in ("set-a", "set-b"):
-            source = f"{HEAD} const one = require('one'); one.state.push('{folder}'); cb(null, [process.pid, one.version, one.state]) }}"
+            source = f"{HEAD} const one = require('one'); one.state.push('{folder}'); cb(null, [(globalThis.which ??= crypto.randomUUID()), one.version, one.state]) }}"
             script = Script(
                 key=folder, source=source, require_map={"one": modules / folder / "node_modules/one"}
             )

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 from tenterhook.sandbox.jail import libc
@@ -34,7 +35,7 @@ from tenterhook.sandbox.jail.plan import (
 )
 from tenterhook.sandbox.jail.protections import Protection
 
-# Covered by a private tmpfs in the zygote; the first that exists. None of them holds what Node needs to start.
+# Covered by a private tmpfs in the zygote; the first that exists and is not above what the zygote itself runs from.
 _BASES = ("/mnt", "/srv", "/media", "/opt")
 _TREE_BYTES = "8m"
 # Not /dev/zero: a shared mapping of it is memory that no limit of a process counts.
@@ -54,9 +55,7 @@ class Trees:
     def __init__(self, ground: Ground) -> None:
         """Build the tree; the process must be alone in its mount namespace already."""
         self._ground = ground
-        base = next((folder for folder in _BASES if Path(folder).is_dir()), None)
-        if base is None:
-            raise OSError(f"None of the folders {', '.join(_BASES)} exists, to mount the jails' tree on.")
+        base = _base()
         libc.mount("none", "/", None, libc.MS_REC | libc.MS_PRIVATE)
         binds = {TREE_NODE: ground.node, **{path: path for path in (*ground.libraries, *_DEVICES)}}
         opened = {inside: os.open(path, os.O_PATH | os.O_CLOEXEC) for inside, path in binds.items()}
@@ -169,6 +168,14 @@ class Trees:
         for name in os.listdir(slot):
             libc.umount(f"{slot}/{name}")
         shutil.rmtree(slot)
+
+
+def _base() -> str:
+    own = [Path(path).resolve() for path in (sys.prefix, sys.base_prefix, __file__)]
+    for folder in _BASES:
+        if Path(folder).is_dir() and not any(path.is_relative_to(folder) for path in own):
+            return folder
+    raise OSError(f"None of the folders {', '.join(_BASES)} can be covered with the jails' tree.")
 
 
 def enter(ground: Ground, root: str, slot: str, scratch_bytes: int) -> None:
