@@ -9,6 +9,7 @@ embedded database belongs to one process at a time.
 from __future__ import annotations
 
 import asyncio
+import resource
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -163,6 +164,18 @@ async def open_vault(settings: Settings, database: Database) -> Vault:
     return vault
 
 
+OPEN_FILES = 65_536
+"""Descriptors that a server wants: three for each Node process, one for each client and connection to the database."""
+
+
+def _allow_open_files() -> None:
+    """Raise this process's limit as far as the system lets it: distributions start it at 1,024, for select(2)'s sake."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 @asynccontextmanager
 async def open_application(settings: Settings, *, api: bool, worker: bool) -> AsyncIterator[Application]:
     """Build and start what the process is to be; leaving the block stops it in order.
@@ -172,6 +185,7 @@ async def open_application(settings: Settings, *, api: bool, worker: bool) -> As
     """
     clock = SystemClock()
     _require_initialized(settings)
+    _allow_open_files()
     async with AsyncExitStack() as stack:
         ended = asyncio.Event()
         database = await stack.enter_async_context(open_database(settings, create=False, on_loss=ended.set))

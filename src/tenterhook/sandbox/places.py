@@ -33,6 +33,8 @@ _NOTHING = egress.Policy(rules=egress.Rules(mode=egress.Mode.ENFORCE))
 """What a process may connect to that belongs to nobody yet."""
 _STARTING_PER_CPU = 4
 """Processes that may be starting at a time: more of them would only all take longer."""
+_REFILL_SECONDS = 0.1
+"""When the next warm process is begun after one was taken: at once, it would hold up the run that took it."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -84,9 +86,10 @@ class ProcessMaker:
         if uid is not None:
             self._uids.add(uid)
             child.exited.add_done_callback(lambda _: self._uids.discard(uid))
-        process = NodeProcess(
+        return NodeProcess(
             child,
             self.layout,
+            modules=modules,
             alone=alone,
             gated=self._ground.mode is not Mode.NONE and self._ground.holds(Protection.CONNECT_GATE),
             memory_bytes=confinement.memory_bytes,
@@ -95,8 +98,6 @@ class ProcessMaker:
             clock=self._clock,
             on_change=on_change,
         )
-        process.begin_with(modules)
-        return process
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
@@ -246,7 +247,7 @@ class Places:
                 if process.accepts
                 and not process.alone
                 and self._slots[process].confinement == need.confinement
-                and process.offers(need.modules)
+                and process.belongings.can_have(need.modules)
                 and self._load(process) < self._max_runs
             ]
             if fitting:
@@ -282,8 +283,9 @@ class Places:
             if process.accepts:
                 self._warm.remove(process)
                 process.alone = need.alone
-                process.set_policy(need.policy)
-                self._warm_up_soon()
+                process.belongings.set_policy(need.policy)
+                if not self.closing:
+                    asyncio.get_running_loop().call_later(_REFILL_SECONDS, self._warm_up)
                 return process
         return None
 

@@ -250,7 +250,7 @@ class SandboxPool:
             process = await self._places.claim(need)
             try:
                 await asyncio.shield(process.ready)
-                await process.prepare(need.modules)
+                await process.belongings.grant(need.modules)
                 if process.state is not State.READY:
                     continue
                 number = process.start(open_run)

@@ -16,19 +16,16 @@ outside; alone in its process, it is to blame.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import enum
-import os
-import signal
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from tenterhook import egress
 from tenterhook.clock import Clock
 from tenterhook.sandbox import limits as limit_hits
+from tenterhook.sandbox.belongings import Belongings
 from tenterhook.sandbox.connections import WAIT_SECONDS, ConnectionLedger, GateRecord
-from tenterhook.sandbox.execution import ErrorCode, HookError, Outcome
+from tenterhook.sandbox.ending import Death, LastWords, finish_overdue, finish_runs
 from tenterhook.sandbox.ground import Layout
 from tenterhook.sandbox.intake import Intake
 from tenterhook.sandbox.limits import LimitHit
@@ -50,12 +47,6 @@ _MAX_USELESS_BYTES = 4 * 1024 * 1024
 _MAX_QUESTIONS = 64
 _MAX_UNREAD_BYTES = 64 * 1024 * 1024
 """What we hold for a process that does not read; an honest one is busy for a while and then reads all of it."""
-_STDERR_BYTES = 16 * 1024
-_CHUNK_BYTES = 64 * 1024
-_OUT_OF_MEMORY = (b"heap out of memory", b"Reached heap limit", b"out of memory", b"OOM error")
-# How abort() ends: by SIGABRT, which the first process of a pid namespace does not take from itself, so there by what the
-# processor says to the instruction that glibc and V8 have after it.
-_ABORTED = frozenset({-signal.SIGABRT, -signal.SIGTRAP, -signal.SIGSEGV, -signal.SIGILL})
 
 
 class State(enum.Enum):
@@ -68,13 +59,14 @@ class State(enum.Enum):
 
 
 class NodeProcess(asyncio.Protocol):
-    """Talks with one process. Made on the event loop; ``ended`` is done when the process has been waited for."""
+    """Talks with one process. Made on the event loop; ``modules`` are the sets that it was started with."""
 
     def __init__(
         self,
         child: Child,
         layout: Layout,
         *,
+        modules: frozenset[str],
         alone: bool,
         gated: bool,
         memory_bytes: int,
@@ -90,6 +82,7 @@ class NodeProcess(asyncio.Protocol):
         self.runs: dict[int, OpenRun] = {}
         self.ready: asyncio.Future[str] = loop.create_future()
         self.ledger = ConnectionLedger(gated=gated)
+        self.belongings = Belongings(child, layout, modules, on_failure=self.drain)
         self._loop = loop
         self._child = child
         self._layout = layout
@@ -108,18 +101,14 @@ class NodeProcess(asyncio.Protocol):
         self._scripts: OrderedDict[str, None] = OrderedDict()
         self._useless_frames = 0
         self._useless_bytes = 0
-        self._stderr = bytearray()
+        self._last_words = LastWords(child.errors)
         self._ready_timer = loop.call_later(READY_SECONDS, self._on_not_ready)
         self._why: str | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._modules: set[str] = set()
-        self._policy: egress.Policy | None = None
-        self._preparing: set[asyncio.Task[None]] = set()
         self._settled: dict[int, asyncio.TimerHandle] = {}
         self._failure: str | None = None
         self.fault = False
         """Whether it ended through the fault of a run."""
-        loop.add_reader(child.errors, self._read_stderr)
         child.on_event = self._on_gate
         child.exited.add_done_callback(lambda exited: self._on_exit(exited.result()))
 
@@ -140,41 +129,6 @@ class NodeProcess(asyncio.Protocol):
     def accepts(self) -> bool:
         """Whether it takes runs."""
         return self.state in {State.STARTING, State.READY}
-
-    # -- Its tenant
-
-    def begin_with(self, modules: frozenset[str]) -> None:
-        """Note the module sets that it was started with."""
-        self._modules |= modules
-
-    def set_policy(self, policy: egress.Policy) -> None:
-        """Note what it may connect to, from its next run on; so far it was nobody's and might connect to nothing."""
-        self._policy = policy
-
-    def offers(self, modules: frozenset[str]) -> bool:
-        """Whether it can come to read these module sets."""
-        return self._layout.mounts_later or modules <= self._modules
-
-    async def prepare(self, modules: frozenset[str]) -> None:
-        """Make the module sets readable and the policy effective.
-
-        Raises:
-            SandboxUnavailableError: it ended meanwhile, or a module set has gone.
-        """
-        missing = modules - self._modules
-        if missing or self._policy is not None:
-            policy, self._policy = self._policy, None
-            self._modules |= missing
-            task = self._loop.create_task(self._child.assign(policy, sorted(missing)))
-            self._preparing.add(task)
-            task.add_done_callback(self._on_prepared)
-        for task in list(self._preparing):
-            await asyncio.shield(task)
-
-    def _on_prepared(self, task: asyncio.Task[None]) -> None:
-        self._preparing.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            self.drain()  # half prepared, it is of no use to anybody
 
     # -- Runs
 
@@ -266,21 +220,6 @@ class NodeProcess(asyncio.Protocol):
         if number in self.runs:
             self.kill("its event loop was blocked")
 
-    def _finish_overdue(self, run: OpenRun, limit: LimitHit) -> None:
-        if limit.name == "grace":
-            run.note(
-                "Settled by force: what it had started was still going on when the grace period was over."
-            )
-        run.finish(
-            Outcome.TIMED_OUT,
-            error=HookError(
-                name="Error",
-                message=f"Request to Webtask exceeded allowed execution time ({limit})",
-                code=ErrorCode.TIMED_OUT,
-            ),
-            limit=limit,
-        )
-
     # -- The channel
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -365,7 +304,7 @@ class NodeProcess(asyncio.Protocol):
         if run is None:
             return
         if run.overdue is not None:
-            self._finish_overdue(run, run.overdue)
+            finish_overdue(run, run.overdue)
         else:
             run.finish_settled()
         self._remove(number)
@@ -419,28 +358,12 @@ class NodeProcess(asyncio.Protocol):
 
     # -- The end
 
-    def _read_stderr(self) -> None:
-        """Keep the last words for the diagnosis; whatever a flood writes, only the tail stays."""
-        try:
-            data = os.read(self._child.errors, _CHUNK_BYTES)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if not data:
-            self._loop.remove_reader(self._child.errors)
-            return
-        self._stderr += data
-        del self._stderr[:-_STDERR_BYTES]
-
     def _on_exit(self, end: Exit) -> None:
         """The process has ended: finish its runs, and let go of what was held for it."""
         # What it sent before its end may still be in the channel; a violation in it changes nothing any more.
-        self._read_stderr()
+        self._last_words.close()
         self._intake.drain()
         self._intake.close()
-        self._loop.remove_reader(self._child.errors)
-        os.close(self._child.errors)
         if self._transport is not None:
             self._transport.abort()
             self._transport = None
@@ -453,57 +376,19 @@ class NodeProcess(asyncio.Protocol):
         for waiting in self._settled.values():
             waiting.cancel()
         self._settled.clear()
-        self._finish_all(end)
+        death = Death(
+            end=end,
+            why=self._why,
+            closing=self._why == CLOSING,
+            alone=self.alone,
+            last_words=self._last_words.text,
+            memory_bytes=self._memory_bytes,
+            threads=self._threads,
+        )
+        runs, self.runs = list(self.runs.values()), {}
+        self.fault = finish_runs(runs, death)
         if not self.ready.done():
-            last = self._failure or bytes(self._stderr[-1000:]).decode(errors="replace").strip()
-            self.ready.set_exception(
-                SandboxUnavailableError(
-                    f"A process for hooks could not start: {last or describe_exit(end, None)}"
-                )
-            )
+            last = self._failure or death.last_line or death.description
+            self.ready.set_exception(SandboxUnavailableError(f"A process for hooks could not start: {last}"))
             self.ready.exception()  # whoever waits gets it; nobody waiting is no fault
         self._on_change(self)
-
-    def _finish_all(self, end: Exit) -> None:
-        runs, self.runs = list(self.runs.values()), {}
-        started = [run for run in runs if run.started]
-        # A hook can write V8's words to its stderr; V8 itself ends with them, by one of these signals.
-        by_itself = self._why is None and end.status in _ABORTED
-        memory = end.oom_kills > 0 or (by_itself and any(sign in self._stderr for sign in _OUT_OF_MEMORY))
-        limit = limit_hits.memory(self._memory_bytes) if memory else None
-        if end.too_many_threads:
-            limit = limit_hits.threads(self._threads)
-        why = self._why or describe_exit(end, limit)
-        for run in runs:
-            if run.overdue is not None and len(started) == 1:
-                self.fault = True
-                self._finish_overdue(run, run.overdue)
-                continue
-            by_fault = run.started and self._why != CLOSING
-            # SIGKILL that is not ours: an operator's, or the kernel's for want of memory. The second time it is the run.
-            killed = end.status in {None, -signal.SIGKILL} and limit is None
-            from_outside = self._why is None and killed and not (self.alone and end.status is not None)
-            guilty = by_fault and len(started) == 1 and not from_outside
-            self.fault = self.fault or guilty
-            run.finish(
-                Outcome.KILLED if guilty else Outcome.INTERRUPTED,
-                error=HookError(
-                    name="Error",
-                    message=f"The process of the hook ended: {why}",
-                    code=ErrorCode.PROCESS_ENDED,
-                ),
-                limit=limit if guilty else None,
-                suspect=by_fault and not guilty,
-            )
-
-
-def describe_exit(end: Exit, limit: LimitHit | None) -> str:
-    """Say in a few words how a process ended."""
-    if limit is not None:
-        return f"it hit the {limit}"
-    if end.status is None:
-        return "its supervisor was lost"
-    if end.status < 0:
-        with contextlib.suppress(ValueError):
-            return f"signal {signal.Signals(-end.status).name}"
-    return f"status {end.status}"

@@ -96,7 +96,6 @@ class Child:
             raise SandboxUnavailableError("The process for hooks has ended.")
         self._tokens += 1
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._assigning[self._tokens] = done
         self._supervision.send(
             {
                 "do": "assign",
@@ -106,6 +105,7 @@ class Child:
                 "modules": list(modules),
             }
         )
+        self._assigning[self._tokens] = done
         await done
 
     def receive(self, message: dict[str, Any], descriptors: list[int]) -> None:
@@ -141,6 +141,11 @@ class Child:
         self._assigning.clear()
 
 
+def _close_all(descriptors: Sequence[int] | None) -> None:
+    for descriptor in descriptors or ():
+        os.close(descriptor)
+
+
 class Supervision:
     """One supervisor at a time, started when it is needed."""
 
@@ -150,7 +155,7 @@ class Supervision:
         self._control: socket.socket | None = None
         self._children: dict[int, Child] = {}
         self._numbers = 0
-        self._unsent: deque[tuple[dict[str, Any], list[int]]] = deque()
+        self._unsent: deque[tuple[bytes, list[int]]] = deque()
         self._closing = False
         self._gone: list[asyncio.Task[int]] = []
 
@@ -206,44 +211,57 @@ class Supervision:
         ours.setblocking(False)
         self._numbers += 1
         child = Child(self, self._numbers, ours, errors)
+        try:
+            self.send(
+                {
+                    "do": "spawn",
+                    "id": child.number,
+                    "plan": plan.to_json(),
+                    "policy": policy.to_json(),
+                    "max_connections": max_connections,
+                },
+                [theirs.detach(), errors_end],
+            )
+        except SandboxUnavailableError:
+            _close_all([ours.detach(), errors])
+            raise
         self._children[child.number] = child
-        self.send(
-            {
-                "do": "spawn",
-                "id": child.number,
-                "plan": plan.to_json(),
-                "policy": policy.to_json(),
-                "max_connections": max_connections,
-            },
-            [theirs.detach(), errors_end],
-        )
         return child
 
     def send(self, message: dict[str, Any], descriptors: list[int] | None = None) -> None:
-        """Send a message, now or when there is room; takes the descriptors and closes them."""
+        """Send a message, now or when there is room; takes the descriptors and closes them.
+
+        Raises:
+            SandboxUnavailableError: the message is too long.
+        """
+        try:
+            packet = wire.encode(message, most_bytes=wire.MAX_MESSAGE_BYTES)
+        except ValueError as error:
+            _close_all(descriptors)
+            raise SandboxUnavailableError(
+                f"What a process for hooks may connect to takes too many entries to say: {error}"
+            ) from error
         if self._control is None:
-            for descriptor in descriptors or []:
-                os.close(descriptor)
+            _close_all(descriptors)
             return
         if not self._unsent:
             asyncio.get_running_loop().add_writer(self._control, self._on_writable)
-        self._unsent.append((message, descriptors or []))
+        self._unsent.append((packet, descriptors or []))
         self._on_writable()
 
     def _on_writable(self) -> None:
         if self._control is None:
             return
         while self._unsent:
-            message, descriptors = self._unsent[0]
+            packet, descriptors = self._unsent[0]
             try:
-                wire.send(self._control, message, descriptors)
+                wire.send_packet(self._control, packet, descriptors)
             except BlockingIOError:
                 return
             except OSError:
                 return  # it has gone, and the reader is about to see it
             self._unsent.popleft()
-            for descriptor in descriptors:
-                os.close(descriptor)
+            _close_all(descriptors)
         asyncio.get_running_loop().remove_writer(self._control)
 
     def _on_readable(self) -> None:
@@ -291,9 +309,8 @@ class Supervision:
             loop.remove_reader(control)
             loop.remove_writer(control)
             control.close()
-        for _message, descriptors in self._unsent:
-            for descriptor in descriptors:
-                os.close(descriptor)
+        for _packet, descriptors in self._unsent:
+            _close_all(descriptors)
         self._unsent.clear()
         if popen is not None:
             popen.kill()  # it closed its end, whatever else it does; then waiting for it does not block

@@ -19,8 +19,11 @@ import contextlib
 import dataclasses
 import ipaddress
 import os
+import resource
 import signal
 import socket
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,9 @@ from tenterhook.sandbox.gate import Connection, Gate, NameServer, RefusedName, R
 from tenterhook.sandbox.jail import libc, wire
 from tenterhook.sandbox.jail.plan import Ground, Mode
 from tenterhook.sandbox.jail.protections import Protection
+
+OPEN_FILES = 65_536
+"""Descriptors that supervisor and zygote may have, if the system lets them: a process needs up to eight, and its names more."""
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -90,14 +96,25 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         self._over = loop.create_future()
         self._resolver = Resolver()
-        loop.add_reader(self._host, self._on_host)
-        loop.add_reader(self._zygote, self._on_zygote)
-        loop.add_reader(self._listeners, self._on_listener)
+        for end, handler in (
+            (self._host, self._on_host),
+            (self._zygote, self._on_zygote),
+            (self._listeners, self._on_listener),
+        ):
+            loop.add_reader(end, self._guarded, handler)
         await self._over
         for charge in list(self._charges.values()):
             self._dismiss(charge)
         await asyncio.gather(*self._closing)
         self._resolver.close()
+
+    def _guarded(self, handler: Callable[[], None]) -> None:
+        """Handle a message; a supervisor that fails at that ends, and all processes with it, before it misjudges."""
+        try:
+            handler()
+        except Exception:  # noqa: BLE001 - whatever it was, it is said, and the host starts another supervisor
+            traceback.print_exc()
+            self._end()
 
     def _end(self) -> None:
         if not self._over.done():
@@ -139,6 +156,9 @@ class Supervisor:
             charge.policy = self._policy(message["policy"])
             if charge.gate is not None:
                 charge.gate.set_policy(charge.policy)
+        if not message["modules"]:  # nothing to mount: it need not wait for what else the zygote is doing
+            wire.send(self._host, {"event": "assigned", "id": charge.number, "token": message["token"]})
+            return
         wire.send(
             self._zygote,
             {
@@ -251,6 +271,9 @@ def main(control: int) -> None:
     libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # it ends with its host, which drains first
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     host = socket.socket(fileno=control)
     os.set_inheritable(control, False)
     message, _descriptors = wire.receive(host)

@@ -13,6 +13,7 @@ It dies with its supervisor, and every jail dies with it.
 from __future__ import annotations
 
 import dataclasses
+import errno
 import gc
 import os
 import select
@@ -151,6 +152,8 @@ class Zygote:
                 os.close(descriptor)
 
     def _spawn(self, number: int, plan: Plan, descriptors: list[int]) -> _Jail:
+        if len(descriptors) != 2:
+            raise OSError(errno.EMFILE, "Too many open files in the process that starts hooks")
         channel, errors = descriptors
         slot = None
         cgroup = None
@@ -161,15 +164,7 @@ class Zygote:
                 slot = self._trees.open_slot(number)
                 for path in plan.modules:
                     self._trees.add_module_set(number, path)
-            if self._cgroups is not None:
-                cgroup = self._cgroups.create(
-                    str(number),
-                    cgroups.CgroupLimits(
-                        memory_bytes=plan.memory_bytes + NODE_RESIDENT_BYTES,
-                        processes=plan.threads,
-                        cpu_percent=plan.cpu_percent,
-                    ),
-                )
+            cgroup = self._make_cgroup(number, plan)
             own = Inheritance(
                 number=number,
                 channel=channel,
@@ -179,13 +174,14 @@ class Zygote:
                 root=None if self._trees is None else self._trees.root,
                 slot=slot,
                 user_ids=self._user_ids,
+                cgroup=cgroup if cgroup is not None and cgroup.joined_from_inside else None,
             )
             pid = namespaces.clone(self._flags)
             if pid == 0:
                 os.close(go_write)
                 confine(self._ground, plan, own)
             pidfd = os.pidfd_open(pid)
-            if cgroup is not None:
+            if cgroup is not None and own.cgroup is None:
                 cgroup.add(pid)
             os.write(go_write, b"g")
         except OSError:
@@ -202,6 +198,18 @@ class Zygote:
         jail = _Jail(number=number, pid=pid, pidfd=pidfd, go=go_write, cgroup=cgroup, threads=plan.threads)
         self._jails[number] = jail
         return jail
+
+    def _make_cgroup(self, number: int, plan: Plan) -> cgroups.Cgroup | None:
+        if self._cgroups is None:
+            return None
+        return self._cgroups.create(
+            str(number),
+            cgroups.CgroupLimits(
+                memory_bytes=plan.memory_bytes + NODE_RESIDENT_BYTES,
+                processes=plan.threads,
+                cpu_percent=plan.cpu_percent,
+            ),
+        )
 
     def _mount(self, number: int, message: dict[str, Any]) -> None:
         answer = {"event": "mounted", "id": number, "token": message["token"]}

@@ -176,3 +176,11 @@ async def test_depth_of_a_result_is_limited(run: Runner, depth: int, outcome: Ou
     assert execution.outcome is outcome
     if outcome is Outcome.ERROR:
         assert execution.error.code == "NOT_SERIALIZABLE"
+
+
+async def test_an_answer_larger_than_the_socket_holds_arrives_whole(run: Runner) -> None:
+    source = "module.exports = function (user, context, cb) { for (let n = 0; n < 50; n++) console.log('x'.repeat(4000)); cb(null, 'é'.repeat(500000)) }"
+    execution = await run(source)
+    assert execution.verdict is not None
+    assert execution.verdict.result == "é" * 500_000
+    assert len(execution.console) == 50

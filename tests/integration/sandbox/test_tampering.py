@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tenterhook.sandbox import Outcome
+from tenterhook.sandbox import Limits, Outcome
 
 from .conftest import Runner, Sink
 
@@ -48,9 +48,10 @@ async def test_runs_after_it_are_recorded_as_ever(run: Runner, spoil: str) -> No
         setTimeout(() => {{ throw new Error('late of ' + id); }}, 5);
         cb(null, which);
       }};"""
-    spoiled = await run(prepared, run_id="spoils")
+    spoiled = await run(prepared, run_id="spoils", limits=Limits(grace_seconds=5))
     late = await run(prepared, run_id="late")
     throws = await run(prepared, run_id="throws")
+    assert spoiled.outcome is Outcome.OK
     assert spoiled.verdict is not None
     assert late.verdict is not None
     if "toJSON" in spoil:

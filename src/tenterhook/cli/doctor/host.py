@@ -10,6 +10,7 @@ import shutil
 import stat
 from pathlib import Path
 
+from tenterhook.application import OPEN_FILES
 from tenterhook.cli.doctor.finding import Finding, ok, problem, warning
 from tenterhook.database import DEFAULT_KEY_FILE_NAME, embedded, load_or_create_key
 from tenterhook.errors import ConfigurationError
@@ -99,7 +100,9 @@ def judged_disk(folder: Path, free: int, files_free: int) -> Finding:
 
 def open_files_finding() -> Finding:
     """Return how many files this process may open."""
-    return judged_open_files(*resource.getrlimit(resource.RLIMIT_NOFILE))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # A server raises its own limit as far as it may, up to what it wants.
+    return judged_open_files(max(soft, OPEN_FILES if hard < 0 else min(hard, OPEN_FILES)), hard)
 
 
 def judged_open_files(soft: int, hard: int) -> Finding:

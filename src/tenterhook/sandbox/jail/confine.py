@@ -24,7 +24,7 @@ import socket
 from typing import NoReturn
 
 import tenterhook.sandbox.jail.filter as seccomp
-from tenterhook.sandbox.jail import landlock, libc, namespaces, tree
+from tenterhook.sandbox.jail import cgroups, landlock, libc, namespaces, tree
 from tenterhook.sandbox.jail.plan import TREE_NODE, TREE_SCRATCH, Ground, Mode, Plan
 from tenterhook.sandbox.jail.protections import Protection
 from tenterhook.sandbox.jail.syscalls import current_architecture
@@ -54,6 +54,8 @@ class Inheritance:
     slot: str | None
     user_ids: tuple[int, int] | None
     """uid and gid of the zygote, where a user namespace must be mapped."""
+    cgroup: cgroups.Cgroup | None
+    """To be joined; None where there is none, or the zygote has put us into it."""
 
 
 def confine(ground: Ground, plan: Plan, own: Inheritance) -> NoReturn:
@@ -77,6 +79,8 @@ def _confine(ground: Ground, plan: Plan, own: Inheritance) -> None:
         namespaces.map_ids(namespaces.INSIDE_UID, *own.user_ids)
     if os.read(own.go, 1) == b"":
         os._exit(FAILED)
+    if own.cgroup is not None:
+        own.cgroup.join()
     os.umask(0o077)
     os.setsid()
     if own.root is not None and own.slot is not None:

@@ -5,9 +5,11 @@
 // left half written, and a flood waits for the host instead of filling our memory. Read from libuv's own handle, for a
 // net.Socket would go through prototypes that user code may have replaced.
 
-const { writeSync } = require('node:fs');
+const { EAGAIN, EINTR } = require('node:os').constants.errno;
 const { parse, toJSON, uncurry } = require('./primordials.cjs');
 
+// fs.writeSync would make an Error, through whatever has become of errors, each time that the socket is full.
+const { writeBuffer } = process.binding('fs');
 const { Pipe, constants } = process.binding('pipe_wrap');
 const { kArrayBufferOffset, kReadBytesOrError, streamBaseState } = process.binding('stream_wrap');
 
@@ -31,12 +33,11 @@ function sendText(text) {
   writeLength(frame, body.length, 0);
   copy(body, frame, 4);
   for (let at = 0; at < frame.length;) {
-    try {
-      at += writeSync(DESCRIPTOR, frame, at, frame.length - at);
-    } catch (error) {
-      if (error.code === 'EAGAIN') wait(patience, 0, 0, FULL_WAIT_MS);
-      else if (error.code !== 'EINTR') reallyExit(0); // the host is gone: nothing to live for
-    }
+    // With an object to put its failure into, it returns the negative errno and throws nothing.
+    const written = writeBuffer(DESCRIPTOR, frame, at, frame.length - at, null, undefined, { __proto__: null });
+    if (written >= 0) at += written;
+    else if (written === -EAGAIN) wait(patience, 0, 0, FULL_WAIT_MS);
+    else if (written !== -EINTR) reallyExit(0); // the host is gone: nothing to live for
   }
 }
 

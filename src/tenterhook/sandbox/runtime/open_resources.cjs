@@ -81,7 +81,8 @@ function processIsQuiet() {
 function lookSoon(run) {
   if (run.lookingSoon || run.settled) return;
   run.lookingSoon = true;
-  current.exit(() => setImmediate(look, run));
+  // Not setImmediate(look, run): Node would spread the values with an array's iterator.
+  current.exit(() => setImmediate(() => look(run)));
 }
 
 /** Settle the run if nothing of it is open, else look again later. */
@@ -110,7 +111,7 @@ function look(run) {
     }
   }
   // unref'd, or the process would never be quiet; our socket keeps it alive.
-  run.nextLook = setTimeout(look, POLL_MS, run);
+  run.nextLook = setTimeout(() => look(run), POLL_MS);
   unref(run.nextLook);
 }
 

@@ -20,12 +20,16 @@ const LINE_CHARACTERS = 65_536;
 const { max, round } = Math;
 const now = performance.now.bind(performance);
 const storage = new AsyncLocalStorage();
+// They call each other.
+for (const name of ['enterWith', 'getStore', 'run']) storage[name] = AsyncLocalStorage.prototype[name];
+const run = storage.run.bind(storage);
 /** The run in whose course we are; its methods cannot be replaced. */
 const current = {
   __proto__: null,
   getStore: storage.getStore.bind(storage),
-  run: storage.run.bind(storage),
-  exit: storage.exit.bind(storage),
+  run,
+  // The storage's own exit spreads an array, whose iterator may be anybody's.
+  exit: (work) => run(undefined, work),
 };
 /** Open runs by the host's number. */
 const runs = new SafeMap();
