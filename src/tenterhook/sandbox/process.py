@@ -114,6 +114,10 @@ class NodeProcess(asyncio.Protocol):
 
     async def open(self) -> None:
         """Connect the channel; ``ready`` is done when the runtime inside says so, or failed with the process's end."""
+        if self.state is State.ENDED:
+            self._child.channel.close()
+            return
+        # From here on the socket is the transport's alone: uvloop aborts the whole program when it is closed under it.
         await self._loop.create_connection(lambda: self, sock=self._child.channel)
 
     def _on_not_ready(self) -> None:
@@ -226,6 +230,9 @@ class NodeProcess(asyncio.Protocol):
         """Keep the transport (asyncio calls this)."""
         # A cast, no check: uvloop's transports have the methods but not the class.
         self._transport = cast("asyncio.Transport", transport)
+        if self.state is State.ENDED:
+            self._transport.abort()
+            return
         self._intake.attach(self._transport)
 
     def data_received(self, data: bytes) -> None:
@@ -367,8 +374,6 @@ class NodeProcess(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
             self._transport = None
-        else:
-            self._child.channel.close()
         self.state = State.ENDED
         self._ready_timer.cancel()
         for task in self._tasks:

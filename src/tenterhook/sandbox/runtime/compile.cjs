@@ -8,7 +8,7 @@ const { existsSync } = require('node:fs');
 const { createRequire, isBuiltin } = require('node:module');
 const vm = require('node:vm');
 const { authorsStack, cut, describe, ours } = require('./errors.cjs');
-const { RawJSON, apply, stringify } = require('./primordials.cjs');
+const { RawJSON, stringify } = require('./primordials.cjs');
 
 const COMPILE_MESSAGE = 'Unable to compile the extensibility code as javascript';
 const NODE_MODULES = '/node_modules/';

@@ -42,7 +42,8 @@ function processors() {
 }
 
 function user() {
-  return { uid: process.getuid(), gid: process.getgid(), username: 'hook', homedir: process.env.HOME ?? '/tmp', shell: null };
+  const homedir = process.env.HOME ?? '/tmp';
+  return { uid: process.getuid(), gid: process.getgid(), username: 'hook', homedir, shell: null };
 }
 
 function install() {

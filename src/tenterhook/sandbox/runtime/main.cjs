@@ -2,7 +2,8 @@
 // The JavaScript that runs inside: takes runs from the host, one frame each, and tells what becomes of them.
 //
 //   host → run {run, script?|key, args…}   forget {key}   abandon {run}   ping {ping}   answer {question, …}
-//   here → ready  started  console  called_back  late_error  connection  lookup  call  note  settled  failed  pong  storage_get  storage_set
+//   here → ready  started  console  called_back  late_error  connection  lookup  call  note  settled  failed  pong
+//          storage_get  storage_set
 
 const { listen, send } = require('./channel.cjs');
 const { LoadError, load } = require('./compile.cjs');

@@ -35,12 +35,12 @@ const place = (host, port) => (isIPv6(host) ? `[${host}]:${port}` : `${host}:${p
 function explanation({ code, address, port }, host) {
   if (code === 'EPERM') {
     const entry = place(typeof host === 'string' ? host : address, port);
-    return `: it is not on the hook's own list of destinations. Put it there with: tenterhook hooks egress NAME --allow ${entry}`;
+    return `: it is not on the hook's own list. Put it there with: tenterhook hooks egress NAME --allow ${entry}`;
   }
   const entry = place(address, port);
   return (
     `: the egress policy refused this address${kindOf(address, port)}. ` +
-    `What the operator may allow he allows with TENTERHOOK_EGRESS_ALLOW=${entry}`
+    `Where it may be allowed at all, the operator does it with TENTERHOOK_EGRESS_ALLOW=${entry}`
   );
 }
 

@@ -21,7 +21,7 @@ from tenterhook.sandbox.gate.dns_messages import Unanswerable
 
 
 def question(name: str = "www.example.com.", kind: str = "A", **more) -> dns.message.QueryMessage:
-    return dns.message.make_query(name, kind, **more)
+    return dns.message.make_query(name, kind, **{"id": 0x1234, **more})
 
 
 def code_of(wire: bytes) -> dns.rcode.Rcode:
@@ -84,7 +84,7 @@ def test_answer_that_is_too_long_is_a_failure():
         (question("example.com.", "ANY").to_wire(), dns.rcode.NOTIMP),
         (question("version.bind.", "TXT", rdclass="CH").to_wire(), dns.rcode.REFUSED),
         (dns.message.make_response(question()).to_wire(), dns.rcode.NOTIMP),
-        (dns.update.UpdateMessage("example.com.").to_wire(), dns.rcode.NOTIMP),
+        (dns.update.UpdateMessage("example.com.", id=0x1234).to_wire(), dns.rcode.NOTIMP),
     ],
 )
 def test_what_is_not_answered(wire, code):
