@@ -87,11 +87,12 @@ class Death:
     @property
     def limit(self) -> LimitHit | None:
         """The limit that ended it, if one did."""
-        if self.end.too_many_threads:
+        if self.end.over == "threads":
             return limit_hits.threads(self.threads)
         # A hook can write V8's words to its stderr; V8 itself ends with them, by one of these signals.
         by_itself = self.why is None and self.end.status in _ABORTED
-        if self.end.oom_kills > 0 or (by_itself and any(sign in self.last_words for sign in _OUT_OF_MEMORY)):
+        told = by_itself and any(sign in self.last_words for sign in _OUT_OF_MEMORY)
+        if self.end.oom_kills > 0 or self.end.over == "memory" or told:
             return limit_hits.memory(self.memory_bytes)
         return None
 

@@ -16,7 +16,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import structlog
+
 from tenterhook.sandbox.protocol import FrameDecoder, ProtocolViolation
+
+_log = structlog.get_logger(__name__)
 
 TURN_SECONDS = 0.004
 """Longest stretch of parsing and handling between two looks at everything else; one frame may exceed it."""
@@ -93,6 +97,11 @@ class Intake:
         except ProtocolViolation as violation:
             self.close()
             self._violated(str(violation))
+            return
+        except Exception:  # noqa: BLE001 - a message that we fail at must not leave the rest unread for ever
+            _log.exception("sandbox_message_failed")
+            self.close()
+            self._violated("a message could not be taken")
             return
         if self._closed:
             return

@@ -10,6 +10,7 @@ The operator sets a default and a hard maximum for each; a hook may have its own
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -112,6 +113,7 @@ class LimitHit:
         return f"{self.name.replace('_', ' ')} limit of {amount}; {how}"
 
 
+@functools.cache  # each run asks twice for the same
 def _hit(name: str, field: str, value: float) -> LimitHit:
     kind = _KIND_OF_FIELD[field]
     return LimitHit(

@@ -9,8 +9,9 @@ Not found, and not meant to be: values of fewer than ``SHORTEST`` characters, wh
 "8080"); what a hook splits, reverses, encrypts or hashes; a value written in two console calls. Masking guards against
 mishaps. Against a hook that wants to show its secrets nothing helps, and it could send them away just as well.
 
-One compiled expression per set of secrets, a tree of common beginnings: its cost per character does not grow with the
-number of secrets. Compiled when first needed, and kept for the sets used last.
+The text is searched once for each form, longest first, by ``str.replace``, whose time is linear whatever a hook writes (a
+regular expression's is not: it goes back). The forms of a set are bounded, so the cost of a run is: the lines of long
+values are left out first.
 """
 
 from __future__ import annotations
@@ -27,9 +28,12 @@ from tenterhook.sandbox.script import Json
 
 SHORTEST = 6
 """Characters a value must have to be masked."""
+MOST_FORMS = 512
+"""Forms that a set of secrets is looked for in, before the lines of its values are left out."""
 _SHORTEST_LINE = 16
 _SHORTEST_CODE = 8
 _SHORTEST_CUT = 4
+_MOST_CUTS_TRIED = 64
 _KEPT_SETS = 256
 # What encodeURIComponent and encodeURI leave as it is.
 _URI_COMPONENT_SAFE = "!'()*~-._"
@@ -40,30 +44,35 @@ class Masker:
     """Masks the values of one set of secrets."""
 
     def __init__(self, secrets: Mapping[str, str]) -> None:
-        self._forms = {
-            form: f"[secret {name}]"
-            for name, value in sorted(secrets.items())
-            if len(value) >= SHORTEST
-            for form in _forms(value)
-        }
-
-    @functools.cached_property
-    def _expression(self) -> re.Pattern[str]:
-        return re.compile(_tree(list(self._forms)))
+        values = [(name, value) for name, value in sorted(secrets.items()) if len(value) >= SHORTEST]
+        forms = {form: name for name, value in values for form in _written(value)}
+        for name, value in values:
+            for line in _lines(value):
+                if len(forms) < MOST_FORMS:
+                    forms |= {form: name for form in _written(line) if form not in forms}
+        # While one form is looked for, what stands for those found already must not be taken for it.
+        longest_first = sorted(forms, key=lambda form: (-len(form), form))
+        self._places = [(form, f"\ue000{number}\ue001") for number, form in enumerate(longest_first)]
+        self._marks = {place: f"[secret {forms[form]}]" for form, place in self._places}
 
     def text(self, text: str) -> str:
         """Return the text with every value replaced."""
-        if not self._forms:
-            return text
-        return self._expression.sub(lambda found: self._forms[found[0]], text)
+        found: list[str] = []
+        for form, place in self._places:
+            if form in text:
+                text = text.replace(form, place)
+                found.append(place)
+        for place in found:
+            text = text.replace(place, self._marks[place])
+        return text
 
     def cut_text(self, text: str) -> str:
         """Mask a text that was cut at its end, and may end with the beginning of a value."""
         masked = self.text(text)
-        for form, mark in self._forms.items():
-            for length in range(min(len(form) - 1, len(masked)), _SHORTEST_CUT - 1, -1):
-                if masked.endswith(form[:length]):
-                    return masked[:-length] + mark
+        for form, place in self._places:
+            length = _longest_beginning(form, masked)
+            if length:
+                return masked[:-length] + self._marks[place]
         return masked
 
     def text_or_none(self, text: str | None) -> str | None:
@@ -72,7 +81,7 @@ class Masker:
 
     def error(self, error: HookError) -> HookError:
         """Mask all of a described error; its texts may have been cut."""
-        if not self._forms:
+        if not self._places:
             return error
         return HookError(
             name=self.text(error.name),
@@ -84,7 +93,7 @@ class Masker:
 
     def json(self, value: Json) -> Json:
         """Return a JSON value with every text in it masked, names of members too."""
-        if not self._forms:
+        if not self._places:
             return value
         if isinstance(value, str):
             return self.text(value)
@@ -109,14 +118,26 @@ NO_SECRETS = masker_of({})
 """Masks nothing."""
 
 
-def _forms(value: str) -> Iterator[str]:
-    yield from _written(value)
+def _longest_beginning(form: str, text: str) -> int:
+    """Return how many characters of a form's beginning a text ends with; at most so many places are tried."""
+    at = max(0, len(text) - len(form) + 1)
+    for _ in range(_MOST_CUTS_TRIED):
+        at = text.find(form[:_SHORTEST_CUT], at)
+        if at == -1:
+            return 0
+        if form.startswith(text[at:]):
+            return len(text) - at
+        at += 1
+    return 0
+
+
+def _lines(value: str) -> Iterator[str]:
     lines = value.splitlines()
     if len(lines) > 1:
         for line in lines:
             # Not the frame of a key, which is no secret and stands in every text about keys.
             if len(line) >= _SHORTEST_LINE and not line.startswith("-----"):
-                yield from _written(line)
+                yield line
 
 
 def _written(value: str) -> Iterator[str]:
@@ -149,31 +170,3 @@ def _base64_cores(data: bytes) -> Iterator[str]:
         # Standing alone it ends with a character that holds fewer bits, and perhaps a sign that fills up.
         if before == 0 and len(code) > whole:
             yield code
-
-
-_Tree = dict[str, "_Tree"]
-
-
-def _tree(words: list[str]) -> str:
-    """Return an expression that finds the longest of the words: ``abc|abd`` becomes ``ab(?:c|d)``."""
-    root: _Tree = {}
-    for word in words:
-        at = root
-        for character in word:
-            at = at.setdefault(character, {})
-        at[""] = {}
-    return _expression(root)
-
-
-def _expression(tree: _Tree) -> str:
-    # Down a stretch without branches in a loop, for a value may be longer than the stack is deep.
-    stretch = ""
-    while len(tree) == 1 and "" not in tree:
-        ((character, tree),) = tree.items()
-        stretch += re.escape(character)
-    branches = [
-        re.escape(character) + _expression(below) for character, below in sorted(tree.items()) if character
-    ]
-    if not branches:
-        return stretch
-    return f"{stretch}(?:{'|'.join(branches)}){'?' if '' in tree else ''}"

@@ -15,6 +15,8 @@ import dataclasses
 import datetime as dt
 from typing import Any
 
+import structlog
+
 from tenterhook.clock import Clock
 from tenterhook.sandbox.connections import ConnectionLedger
 from tenterhook.sandbox.execution import (
@@ -33,6 +35,8 @@ from tenterhook.sandbox.masking import masker_of
 from tenterhook.sandbox.protocol import Fields, ProtocolViolation
 from tenterhook.sandbox.script import Invocation, Script
 from tenterhook.sandbox.storage import Storage
+
+_log = structlog.get_logger(__name__)
 
 _MAX_CALLS = 512
 _MAX_NOTES = 32
@@ -60,6 +64,8 @@ class OpenRun:
         self.storage = storage
         self.result: asyncio.Future[Execution] = asyncio.get_running_loop().create_future()
         self.questions = 0
+        self.asked_bytes = 0
+        """What it sent to its storage."""
         self.timer: asyncio.TimerHandle | None = None
         self.overdue: LimitHit | None = None
         """The time limit that passed; the process has been told to give the run up."""
@@ -304,34 +310,67 @@ class OpenRun:
             self.timer = None
         if self.result.done():
             return
+        try:
+            execution = self._execution(outcome, error=error, limit=limit, suspect=suspect)
+        except Exception:  # noqa: BLE001 - a run without an end would keep its caller, and its place, for ever
+            _log.exception("sandbox_run_not_described", run_id=self.invocation.run_id)
+            execution = self._bare_execution()
+        self.result.set_result(execution)
+
+    def _bare_execution(self) -> Execution:
+        """Return the little that cannot fail to be said."""
+        return Execution(
+            run_id=self.invocation.run_id,
+            attempt=self.invocation.attempt,
+            outcome=Outcome.INTERRUPTED,
+            verdict=None,
+            error=HookError(
+                name="Error",
+                message="What came of the hook could not be described; the server's log says why.",
+                code=ErrorCode.PROCESS_ENDED,
+            ),
+            console=(),
+            calls=(),
+            connections=(),
+            notes=(),
+            limit=None,
+            started_at=None if self._started is None else self._started[0],
+            called_back_at=None,
+            settled_at=self._clock.now(),
+            milliseconds_to_start=None,
+            milliseconds_to_callback=None,
+            milliseconds_to_settled=0.0,
+        )
+
+    def _execution(
+        self, outcome: Outcome, *, error: HookError | None, limit: LimitHit | None, suspect: bool
+    ) -> Execution:
         self._connections = self._take_connections()
         error = None if error is None else _explained(error, self._connections)
         now, moment = self._clock.now(), self._clock.monotonic_seconds()
         origin = self._started[1] if self._started is not None else self._asked_at
-        self.result.set_result(
-            Execution(
-                run_id=self.invocation.run_id,
-                attempt=self.invocation.attempt,
-                outcome=outcome,
-                verdict=self._verdict,
-                error=error,
-                console=tuple(self._console),
-                calls=tuple(self._calls),
-                connections=self._connections,
-                notes=tuple(self._notes),
-                limit=limit or self._limit,
-                started_at=None if self._started is None else self._started[0],
-                called_back_at=None if self._called_back is None else self._called_back[0],
-                settled_at=now,
-                milliseconds_to_start=(
-                    None if self._started is None else (self._started[1] - self._asked_at) * 1000
-                ),
-                milliseconds_to_callback=(
-                    None if self._called_back is None else (self._called_back[1] - origin) * 1000
-                ),
-                milliseconds_to_settled=(moment - origin) * 1000,
-                suspect=suspect,
-            )
+        return Execution(
+            run_id=self.invocation.run_id,
+            attempt=self.invocation.attempt,
+            outcome=outcome,
+            verdict=self._verdict,
+            error=error,
+            console=tuple(self._console),
+            calls=tuple(self._calls),
+            connections=self._connections,
+            notes=tuple(self._notes),
+            limit=limit or self._limit,
+            started_at=None if self._started is None else self._started[0],
+            called_back_at=None if self._called_back is None else self._called_back[0],
+            settled_at=now,
+            milliseconds_to_start=(
+                None if self._started is None else (self._started[1] - self._asked_at) * 1000
+            ),
+            milliseconds_to_callback=(
+                None if self._called_back is None else (self._called_back[1] - origin) * 1000
+            ),
+            milliseconds_to_settled=(moment - origin) * 1000,
+            suspect=suspect,
         )
 
 

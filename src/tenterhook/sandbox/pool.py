@@ -236,7 +236,8 @@ class SandboxPool:
         if self._places is None or self._sandbox is None:
             raise SandboxRefusedError(None if self._sandbox is None else self._sandbox.refusal)
         limits = limits or Limits()
-        limits = dataclasses.replace(limits, result_bytes=min(limits.result_bytes, self._max_result_bytes))
+        if limits.result_bytes > self._max_result_bytes:
+            limits = dataclasses.replace(limits, result_bytes=self._max_result_bytes)
         need = self._need(tenant_key, script, confinement or self._confinement, alone=alone)
         for last in (False,) * (_MAX_STARTS - 1) + (True,):
             open_run = OpenRun(
@@ -249,7 +250,8 @@ class SandboxPool:
             )
             process = await self._places.claim(need)
             try:
-                await asyncio.shield(process.ready)
+                if process.state is not State.READY:
+                    await asyncio.shield(process.ready)
                 await process.belongings.grant(need.modules)
                 if process.state is not State.READY:
                     continue
@@ -261,7 +263,7 @@ class SandboxPool:
             finally:
                 self._places.give_back(process)
             try:
-                execution = await asyncio.shield(open_run.result)
+                execution = await open_run.result
             except asyncio.CancelledError:
                 process.abandon(number)
                 raise
@@ -271,8 +273,12 @@ class SandboxPool:
                 continue
             if process.fault:
                 self._crashes.note(tenant_key, _hook_of(script.key))
-            return dataclasses.replace(execution, unsandboxed=self._sandbox.unsandboxed)
+            return self._marked(execution)
         raise SandboxUnavailableError("Processes for hooks keep ending before they begin a run.")
+
+    def _marked(self, execution: Execution) -> Execution:
+        unsandboxed = self._sandbox is not None and self._sandbox.unsandboxed
+        return dataclasses.replace(execution, unsandboxed=True) if unsandboxed else execution
 
     def _need(self, tenant_key: str, script: Script, confinement: Confinement, *, alone: bool) -> Need:
         hook = _hook_of(script.key)

@@ -31,7 +31,7 @@ from tenterhook.sandbox.intake import Intake
 from tenterhook.sandbox.limits import LimitHit
 from tenterhook.sandbox.open_run import OpenRun
 from tenterhook.sandbox.protocol import Fields, FrameDecoder, ProtocolViolation, encode
-from tenterhook.sandbox.storage_questions import ask
+from tenterhook.sandbox.storage_questions import StorageQuestions
 from tenterhook.sandbox.supervision import Child, Exit, SandboxUnavailableError
 
 CLOSING = "the sandbox was closed"
@@ -44,7 +44,6 @@ _STATUS_SECONDS = 0.2
 _MAX_SCRIPTS = 128
 _MAX_USELESS_FRAMES = 10_000
 _MAX_USELESS_BYTES = 4 * 1024 * 1024
-_MAX_QUESTIONS = 64
 _MAX_UNREAD_BYTES = 64 * 1024 * 1024
 """What we hold for a process that does not read; an honest one is busy for a while and then reads all of it."""
 
@@ -93,10 +92,11 @@ class NodeProcess(asyncio.Protocol):
         self._intake = Intake(
             FrameDecoder(max_frame_bytes=max_frame_bytes),
             receive=self._receive,
-            violated=lambda why: self.kill(f"it broke the protocol: {why}"),
+            violated=self._on_violation,
             stuck=self.drain,
         )
         self._transport: asyncio.Transport | None = None
+        self._is_open = False
         self._last_number = 0
         self._scripts: OrderedDict[str, None] = OrderedDict()
         self._useless_frames = 0
@@ -104,7 +104,7 @@ class NodeProcess(asyncio.Protocol):
         self._last_words = LastWords(child.errors)
         self._ready_timer = loop.call_later(READY_SECONDS, self._on_not_ready)
         self._why: str | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._storage_questions = StorageQuestions(send=self._send, violated=self._on_violation)
         self._settled: dict[int, asyncio.TimerHandle] = {}
         self._failure: str | None = None
         self.fault = False
@@ -117,8 +117,20 @@ class NodeProcess(asyncio.Protocol):
         if self.state is State.ENDED:
             self._child.channel.close()
             return
-        # From here on the socket is the transport's alone: uvloop aborts the whole program when it is closed under it.
+        # From here on the socket is the transport's alone: uvloop aborts the whole program when it is closed under it, and
+        # forgets it when the transport ends before this has returned.
         await self._loop.create_connection(lambda: self, sock=self._child.channel)
+        self._is_open = True
+        if self._child.exited.done():
+            self._abort_transport()
+
+    def _on_violation(self, why: str) -> None:
+        self.kill(f"it broke the protocol: {why}")
+
+    def _abort_transport(self) -> None:
+        if self._is_open and self._transport is not None:
+            self._transport.abort()
+            self._transport = None
 
     def _on_not_ready(self) -> None:
         if not self.ready.done():
@@ -230,9 +242,6 @@ class NodeProcess(asyncio.Protocol):
         """Keep the transport (asyncio calls this)."""
         # A cast, no check: uvloop's transports have the methods but not the class.
         self._transport = cast("asyncio.Transport", transport)
-        if self.state is State.ENDED:
-            self._transport.abort()
-            return
         self._intake.attach(self._transport)
 
     def data_received(self, data: bytes) -> None:
@@ -274,14 +283,14 @@ class NodeProcess(asyncio.Protocol):
         if not 1 <= number <= self._last_number:
             raise ProtocolViolation("a run that was never sent")
         run = self.runs.get(number)
-        if run is None or not self._deliver(kind, number, run, fields):
+        if run is None or not self._deliver(kind, number, run, fields, frame_bytes):
             # Too late, or beyond a bound: harmless now and then, a flood is not.
             self._useless_frames += 1
             self._useless_bytes += frame_bytes
             if self._useless_frames > _MAX_USELESS_FRAMES or self._useless_bytes > _MAX_USELESS_BYTES:
                 raise ProtocolViolation("a flood of frames without use")
 
-    def _deliver(self, kind: str, number: int, run: OpenRun, fields: Fields) -> bool:
+    def _deliver(self, kind: str, number: int, run: OpenRun, fields: Fields, frame_bytes: int) -> bool:
         """Hand a message to its run; False if it was of no use."""
         match kind:
             case "started":
@@ -301,7 +310,7 @@ class NodeProcess(asyncio.Protocol):
                 else:  # what the gate saw of it is still on its way
                     self._settled[number] = self._loop.call_later(WAIT_SECONDS, self._finish, number)
             case "storage_get" | "storage_set":
-                return self._answer(kind, run, fields)
+                return self._storage_questions.take(kind, run, fields, frame_bytes)
             case _:
                 return run.receive(kind, fields)
         return True
@@ -322,29 +331,6 @@ class NodeProcess(asyncio.Protocol):
         if run.timer is not None:
             run.timer.cancel()
         run.timer = self._loop.call_later(seconds, self._on_limit, number, limit)
-
-    # -- Storage
-
-    def _answer(self, kind: str, run: OpenRun, fields: Fields) -> bool:
-        question = fields.integer("question")
-        if run.questions >= _MAX_QUESTIONS:
-            self._send({"type": "answer", "question": question, "error": "Too many questions at once."})
-            return False
-        run.questions += 1
-        task = self._loop.create_task(self._ask_storage(kind, run, fields, question))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return True
-
-    async def _ask_storage(self, kind: str, run: OpenRun, fields: Fields, question: int) -> None:
-        try:
-            answer = await ask(run.storage, kind, fields)
-        except ProtocolViolation as violation:
-            self.kill(f"it broke the protocol: {violation}")
-            return
-        finally:
-            run.questions -= 1
-        self._send({"type": "answer", "question": question, **answer})
 
     # -- The gate
 
@@ -371,13 +357,10 @@ class NodeProcess(asyncio.Protocol):
         self._last_words.close()
         self._intake.drain()
         self._intake.close()
-        if self._transport is not None:
-            self._transport.abort()
-            self._transport = None
+        self._abort_transport()
         self.state = State.ENDED
         self._ready_timer.cancel()
-        for task in self._tasks:
-            task.cancel()
+        self._storage_questions.close()
         for waiting in self._settled.values():
             waiting.cancel()
         self._settled.clear()

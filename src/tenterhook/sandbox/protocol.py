@@ -25,13 +25,17 @@ characters are all written as escapes: 680 KiB."""
 _MAX_NUMBER = 2**53
 
 
+# json.dumps and json.loads would make one for each message, which takes longer than most messages do.
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+
+
 class ProtocolViolation(Exception):  # noqa: N818 - it is no error of ours; the name says what the process did
     """The process sent what our runtime never sends."""
 
 
 def encode(message: dict[str, Any]) -> bytes:
     """Return the frame of a message to the process."""
-    body = json.dumps(message, separators=(",", ":"), allow_nan=False).encode()
+    body = _ENCODER.encode(message).encode()
     return len(body).to_bytes(_LENGTH_BYTES, "big") + body
 
 
@@ -148,14 +152,17 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+
+
 def _read_json(body: bytes) -> Json:
     text = body.decode("utf-8")
     if _MAYBE_INFINITE.search(body) is None:
-        return json.loads(text, parse_constant=_refuse_constant)
+        return _DECODER.decode(text)
     # Many times slower, for Python code is called for each number: only where one may need it, and not for megabytes.
     if len(body) <= _MAX_SLOWLY_READ_BYTES:
         return json.loads(text, parse_constant=_refuse_constant, parse_float=_number, parse_int=_number)
-    message = json.loads(text, parse_constant=_refuse_constant)
+    message = _DECODER.decode(text)
     json.dumps(message, allow_nan=False)
     return message
 

@@ -1,20 +1,72 @@
-"""What a hook asks of ``context.webtask.storage``, put to the port, and the answer in the channel's words."""
+"""What hooks ask of ``context.webtask.storage``: put to the port, within bounds, and answered in the channel's words."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import structlog
 
+from tenterhook.sandbox.open_run import OpenRun
 from tenterhook.sandbox.protocol import Fields, ProtocolViolation
 from tenterhook.sandbox.storage import Storage, StorageConflictError
 
 _log = structlog.get_logger(__name__)
 _LONGEST_ETAG = 256
+MAX_AT_ONCE = 64
+"""Questions of one run that are open at a time."""
+MAX_ASKED_BYTES = 8 * 1024 * 1024
+"""Of one run, in all: sixteen documents of the largest size, or many small ones."""
+_MARGIN_BYTES = 4096
+"""What a question has besides the document."""
 
 
-async def ask(storage: Storage | None, kind: str, fields: Fields) -> dict[str, Any]:
-    """Answer ``storage_get`` or ``storage_set``; whatever is wrong with the storage, there is an answer.
+class StorageQuestions:
+    """Those of one process; on the event loop."""
+
+    def __init__(self, *, send: Callable[[dict[str, Any]], None], violated: Callable[[str], None]) -> None:
+        """Take who sends an answer, and who hears of a question that is not of the runtime's making."""
+        self._send = send
+        self._violated = violated
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def take(self, kind: str, run: OpenRun, fields: Fields, frame_bytes: int) -> bool:
+        """Begin to answer ``storage_get`` or ``storage_set``; False where the question was of no use."""
+        question = fields.integer("question")
+        run.asked_bytes += frame_bytes
+        if run.asked_bytes > MAX_ASKED_BYTES or frame_bytes > run.limits.storage_bytes + _MARGIN_BYTES:
+            return self._refuse(question, f"A run may send its storage {MAX_ASKED_BYTES:,} bytes in all.")
+        if run.questions >= MAX_AT_ONCE:
+            return self._refuse(question, "Too many questions at once.")
+        run.questions += 1
+        task = asyncio.get_running_loop().create_task(self._answer(kind, run, fields, question))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return True
+
+    def close(self) -> None:
+        """Answer nothing more."""
+        for task in self._tasks:
+            task.cancel()
+
+    def _refuse(self, question: int, error: str) -> bool:
+        self._send({"type": "answer", "question": question, "error": error})
+        return False
+
+    async def _answer(self, kind: str, run: OpenRun, fields: Fields, question: int) -> None:
+        try:
+            answer = await _ask(run.storage, kind, fields)
+        except ProtocolViolation as violation:
+            self._violated(str(violation))
+            return
+        finally:
+            run.questions -= 1
+        self._send({"type": "answer", "question": question, **answer})
+
+
+async def _ask(storage: Storage | None, kind: str, fields: Fields) -> dict[str, Any]:
+    """Put a question; whatever is wrong with the storage, there is an answer.
 
     Raises:
         ProtocolViolation: the question is not of the runtime's making.

@@ -56,8 +56,8 @@ class Exit:
     """Exit status, or minus the signal; None when its supervisor was lost with it."""
     oom_kills: int = 0
     """How often the kernel killed in its cgroup for want of memory."""
-    too_many_threads: bool = False
-    """It was killed for having more threads than it may, where the kernel does not count them for us."""
+    over: str | None = None
+    """The limit for which the zygote killed it, where the kernel does not count for us: ``memory`` or ``threads``."""
 
 
 class Child:
@@ -288,7 +288,7 @@ class Supervision:
                     Exit(
                         status=message.get("status"),
                         oom_kills=message.get("oom_kills", 0),
-                        too_many_threads=message.get("too_many_threads", False),
+                        over=message.get("over"),
                     )
                 )
             else:

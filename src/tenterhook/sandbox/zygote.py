@@ -36,8 +36,8 @@ _NAMESPACES = {
     Protection.IPC_NAMESPACE: namespaces.CLONE_NEWIPC,
     Protection.UTS_NAMESPACE: namespaces.CLONE_NEWUTS,
 }
-COUNT_THREADS_MS = 200
-"""How often threads are counted in gate mode."""
+WATCH_MS = 200
+"""How often memory and threads are looked at where no cgroup bounds them."""
 NODE_RESIDENT_BYTES = 96 * 1024 * 1024
 """What Node itself keeps in memory, counted by a cgroup before the tenant's first byte."""
 
@@ -52,9 +52,12 @@ class _Jail:
     go: int
     """Our end of the pipe by which it sees that we live."""
     cgroup: cgroups.Cgroup | None
+    memory_bytes: int
+    """What it and the kernel on its behalf may keep in memory, where no cgroup counts that."""
     threads: int
-    """How many it may have."""
-    too_many_threads: bool = False
+    """How many it may have, where the kernel does not count them."""
+    over: str | None = None
+    """The limit for which it was killed here: ``memory`` or ``threads``."""
 
 
 class Zygote:
@@ -105,7 +108,8 @@ class Zygote:
         gc.freeze()  # copies of this process share its pages as long as nobody counts in them
         by_pidfd: dict[int, _Jail] = {}
         while True:
-            for descriptor, _events in self._poll.poll(COUNT_THREADS_MS if self._counts_threads() else None):
+            watching = self._cgroups is None and bool(self._jails)
+            for descriptor, _events in self._poll.poll(WATCH_MS if watching else None):
                 if descriptor == self._supervisor.fileno():
                     message, descriptors = wire.receive(self._supervisor)
                     if message is None:
@@ -113,23 +117,25 @@ class Zygote:
                     self._receive(message, descriptors, by_pidfd)
                 elif descriptor in by_pidfd:
                     self._bury(by_pidfd.pop(descriptor))
-            if self._counts_threads():
-                self._end_who_has_too_many_threads()
+            if watching:
+                self._watch()
 
-    def _counts_threads(self) -> bool:
-        """Whether nobody else does: processes of the server's own uid have no RLIMIT_NPROC that could be theirs."""
-        return bool(self._jails) and self._ground.mode is Mode.GATE and not self._ground.own_uids
+    def _watch(self) -> None:
+        """End who has outgrown its limits, where no cgroup does that.
 
-    def _end_who_has_too_many_threads(self) -> None:
-        if not self._ground.holds(Protection.THREADS_LIMIT):
-            return
+        RLIMIT_DATA forgets what mprotect(2) makes read-only and never knew of page tables; RLIMIT_NPROC counts all of a
+        uid, which in gate mode is the server's own.
+        """
         for jail in self._jails.values():
             try:
-                threads = len(os.listdir(f"/proc/{jail.pid}/task"))
+                used = _usage(jail.pid)
             except OSError:
                 continue  # it has ended, and is about to be buried
-            if threads > jail.threads:
-                jail.too_many_threads = True
+            if used.memory_bytes > jail.memory_bytes and self._ground.holds(Protection.MEMORY_LIMIT):
+                jail.over = "memory"
+            elif used.threads > jail.threads and self._ground.holds(Protection.THREADS_LIMIT):
+                jail.over = "threads"
+            if jail.over is not None:
                 signal.pidfd_send_signal(jail.pidfd, signal.SIGKILL)
 
     def _receive(self, message: dict[str, Any], descriptors: list[int], by_pidfd: dict[int, _Jail]) -> None:
@@ -195,7 +201,15 @@ class Zygote:
             raise
         finally:
             os.close(go)
-        jail = _Jail(number=number, pid=pid, pidfd=pidfd, go=go_write, cgroup=cgroup, threads=plan.threads)
+        jail = _Jail(
+            number=number,
+            pid=pid,
+            pidfd=pidfd,
+            go=go_write,
+            cgroup=cgroup,
+            memory_bytes=plan.memory_bytes + NODE_RESIDENT_BYTES,
+            threads=plan.threads,
+        )
         self._jails[number] = jail
         return jail
 
@@ -240,7 +254,7 @@ class Zygote:
                 "id": jail.number,
                 "status": os.waitstatus_to_exitcode(status),
                 "oom_kills": oom_kills,
-                "too_many_threads": jail.too_many_threads,
+                "over": jail.over,
             },
         )
 
@@ -255,6 +269,23 @@ class Zygote:
             os.waitpid(jail.pid, 0)
         if self._cgroups is not None:
             self._cgroups.remove()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Usage:
+    memory_bytes: int
+    threads: int
+
+
+_COUNTED = frozenset({"RssAnon", "RssShmem", "VmSwap", "VmPTE"})
+
+
+def _usage(pid: int) -> _Usage:
+    """Return what a process uses; file pages are not counted, for the kernel can drop them (proc_pid_status(5))."""
+    with open(f"/proc/{pid}/status", "rb") as file:
+        rows = dict(line.split(":", 1) for line in file.read().decode().splitlines())
+    kilobytes = sum(int(rows[name].split()[0]) for name in _COUNTED if name in rows)
+    return _Usage(memory_bytes=kilobytes * 1024, threads=int(rows.get("Threads", "0")))
 
 
 def run(ground: Ground, supervisor: socket.socket, listeners: socket.socket) -> NoReturn:

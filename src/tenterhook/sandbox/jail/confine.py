@@ -35,6 +35,9 @@ _CHANNEL, _LISTENERS = 3, 4
 _LAST_CAPABILITY = 63
 # Idle, Node 24 counts 585 MiB of data against RLIMIT_DATA (reserved, hardly touched); the budget comes on top.
 NODE_RESERVED_BYTES = 585 * 1024 * 1024
+# Node reserves 1.5 GiB and 10 GiB for each WebAssembly memory; what is reserved costs page tables, a 512th when touched.
+_ADDRESS_SPACE_BYTES = 128 * 1024 * 1024 * 1024
+_BURST_OF_THREADS = 2048
 _NICENESS = 5
 """Hooks give way to the API, which answers people."""
 
@@ -142,15 +145,30 @@ def _limit(ground: Ground, plan: Plan) -> None:
         limits[resource.RLIMIT_FSIZE] = plan.scratch_bytes
     if ground.holds(Protection.MEMORY_LIMIT):
         limits[resource.RLIMIT_DATA] = NODE_RESERVED_BYTES + plan.memory_bytes
+        limits[resource.RLIMIT_AS] = _ADDRESS_SPACE_BYTES
     # Counted per uid and user namespace: under the host's own it would count the host's processes.
     alone = plan.uid is not None or (ground.mode is Mode.NAMESPACES and not ground.own_uids)
-    if alone and ground.holds(Protection.THREADS_LIMIT):
-        limits[resource.RLIMIT_NPROC] = plan.threads
+    if ground.holds(Protection.THREADS_LIMIT):
+        if alone:
+            limits[resource.RLIMIT_NPROC] = plan.threads
+        elif ground.mode is Mode.GATE:
+            # The zygote counts this process's own threads now and then; this bounds what can be made in between.
+            limits[resource.RLIMIT_NPROC] = _tasks_of_own_uid() + _BURST_OF_THREADS
     for number, value in limits.items():
         _soft, hard = resource.getrlimit(number)
         bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(number, (bound, bound))
     os.nice(_NICENESS)
+
+
+def _tasks_of_own_uid() -> int:
+    count = 0
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with contextlib.suppress(OSError):
+                if os.stat(f"/proc/{name}").st_uid == os.getuid():
+                    count += len(os.listdir(f"/proc/{name}/task"))
+    return count
 
 
 def _drop_privileges(ground: Ground, plan: Plan) -> None:

@@ -88,17 +88,20 @@ async def _serve_tcp(reader, writer):
 
 @pytest.fixture
 async def resolver(tmp_path: Path):
-    loop = asyncio.get_running_loop()
-    transport, _ = await loop.create_datagram_endpoint(_Zone, local_addr=("127.0.0.1", 0))
-    port = transport.get_extra_info("sockname")[1]
-    server = await asyncio.start_server(_serve_tcp, "127.0.0.1", port)
-    (tmp_path / "resolv.conf").write_text("nameserver 127.0.0.1\n")
-    made = Resolver(lookup=look_up, resolv_conf=tmp_path / "resolv.conf", port=port)
-    yield made
-    made.close()
-    server.close()
-    await server.wait_closed()
-    transport.close()
+    """A resolver that asks a name server of the test's."""
+    async with contextlib.AsyncExitStack() as stack:
+        # TCP first: many of its ports are taken for a while by connections that are over, of UDP's hardly any.
+        server = await asyncio.start_server(_serve_tcp, "127.0.0.1", 0)
+        stack.push_async_callback(server.wait_closed)
+        stack.callback(server.close)
+        port = server.sockets[0].getsockname()[1]
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.create_datagram_endpoint(_Zone, local_addr=("127.0.0.1", port))
+        stack.callback(transport.close)
+        (tmp_path / "resolv.conf").write_text("nameserver 127.0.0.1\n")
+        made = Resolver(lookup=look_up, resolv_conf=tmp_path / "resolv.conf", port=port)
+        stack.callback(made.close)
+        yield made
 
 
 @pytest.fixture
