@@ -142,11 +142,30 @@ class HookInvoker:
         What it goes on with after ``cb`` settles by itself. An ``Execution`` is returned where there was no verdict.
 
         Raises:
-            OverloadedError: there was no place in the sandbox for ``ROOM_SECONDS``.
+            OverloadedError: there was no place in the sandbox for ``ROOM_SECONDS``, or its process ended twice
+                through no proven fault of the hook.
         """
+        for alone in (False, True):
+            answer = await self._ask_once(loaded, event, run_id=run_id, alone=alone)
+            # Whose process ended because of another, or of us, has not answered: that is no refusal.
+            if isinstance(answer, Verdict) or answer.outcome is not Outcome.INTERRUPTED:
+                return answer
+        raise OverloadedError("The sandbox was interrupted; try again shortly.", retry_after_seconds=5)
+
+    async def _ask_once(
+        self, loaded: LoadedHook, event: Mapping[str, Any], *, run_id: str, alone: bool
+    ) -> Verdict | Execution:
         first_word = _FirstWord()
         task = asyncio.create_task(
-            self.invoke(loaded, event, run_id=run_id, attempt=1, observer=first_word, wait_for_modules=False)
+            self.invoke(
+                loaded,
+                event,
+                run_id=run_id,
+                attempt=1,
+                observer=first_word,
+                wait_for_modules=False,
+                alone=alone,
+            )
         )
         self._settling.add(task)
         task.add_done_callback(self._settled)
@@ -170,7 +189,7 @@ class HookInvoker:
     def _settled(self, task: asyncio.Task[Execution]) -> None:
         self._settling.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("hook_invocation_failed", error=type(error).__name__)
+            _log.error("hook_invocation_failed", error=type(error).__name__, cause=str(error))
 
     def _limits(self, loaded: LoadedHook) -> Limits:
         return Limits.from_settings(self._settings, loaded.settings.limits)
@@ -178,7 +197,9 @@ class HookInvoker:
     async def _confinement(self, loaded: LoadedHook) -> Confinement:
         """Return what its process is started with; hooks of a tenant for which it is the same share processes."""
         tenant = await self._tenants.get(loaded.tenant_id)
-        own_process = loaded.settings.own_process or self._settings.one_process_per_hook
+        # Whoever is waited for shares a process with nobody: what runs after the answer must not delay or change one.
+        waited_for = point_of(loaded.trigger_id).blocking
+        own_process = waited_for or loaded.settings.own_process or self._settings.one_process_per_hook
         return Confinement.from_settings(
             self._settings,
             loaded.settings.limits,

@@ -6,6 +6,7 @@ async with SandboxPool.from_settings(settings, readable_dirs=(modules_dir,)) as 
 
 from __future__ import annotations
 
+from tenterhook.sandbox.child import SandboxUnavailableError
 from tenterhook.sandbox.execution import (
     Call,
     ConnectionAttempt,
@@ -25,7 +26,6 @@ from tenterhook.sandbox.pool import PoolStatus, SandboxPool
 from tenterhook.sandbox.script import Invocation, Json, Script, Webtask
 from tenterhook.sandbox.status import SandboxRefusedError, SandboxStatus, status_of_this_host
 from tenterhook.sandbox.storage import MemoryStorage, Storage, StorageConflictError
-from tenterhook.sandbox.supervision import SandboxUnavailableError
 
 __all__ = [
     "KINDS",

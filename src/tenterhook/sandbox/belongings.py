@@ -10,8 +10,8 @@ import asyncio
 from collections.abc import Callable
 
 from tenterhook import egress
+from tenterhook.sandbox.child import Child
 from tenterhook.sandbox.ground import Layout
-from tenterhook.sandbox.supervision import Child
 
 
 class Belongings:

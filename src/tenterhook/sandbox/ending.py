@@ -20,10 +20,10 @@ import signal
 from collections.abc import Sequence
 
 from tenterhook.sandbox import limits as limit_hits
+from tenterhook.sandbox.child import Exit
 from tenterhook.sandbox.execution import ErrorCode, HookError, Outcome
 from tenterhook.sandbox.limits import LimitHit
 from tenterhook.sandbox.open_run import OpenRun
-from tenterhook.sandbox.supervision import Exit
 
 _KEPT_BYTES = 16 * 1024
 _CHUNK_BYTES = 64 * 1024
@@ -76,8 +76,10 @@ class Death:
     end: Exit
     why: str | None
     """Why we killed it, if we did."""
-    closing: bool
-    """Because the pool is being closed."""
+    excused: bool
+    """No run is to blame: the pool is being closed, or what we have around the process failed."""
+    broke_rules: bool
+    """We killed it for what it did: it was blocked, or broke the protocol."""
     alone: bool
     """It was given to one run alone."""
     last_words: bytes
@@ -126,18 +128,27 @@ class Death:
         return f"status {status}"
 
 
-def finish_runs(runs: Sequence[OpenRun], death: Death) -> bool:
-    """Finish the runs that were open; return whether one of them brought the process down."""
+def blamed_scripts(runs: Sequence[OpenRun], death: Death, last_script: str | None) -> frozenset[str]:
+    """Return the scripts of which one has brought the process down: those that ran, or the last that did.
+
+    A hook may leave its run settled and end the process a moment later, so that no run is there to be asked.
+    """
+    wanted = death.why is not None and not death.broke_rules
+    if death.excused or death.from_outside or wanted:
+        return frozenset()
+    started = frozenset(run.script.key for run in runs if run.started)
+    return started or frozenset(() if last_script is None else (last_script,))
+
+
+def finish_runs(runs: Sequence[OpenRun], death: Death) -> None:
+    """Finish the runs that were open."""
     started = [run for run in runs if run.started]
-    fault = False
     for run in runs:
         if run.overdue is not None and len(started) == 1:
-            fault = True
             finish_overdue(run, run.overdue)
             continue
-        by_fault = run.started and not death.closing
+        by_fault = run.started and not death.excused
         guilty = by_fault and len(started) == 1 and not death.from_outside
-        fault = fault or guilty
         run.finish(
             Outcome.KILLED if guilty else Outcome.INTERRUPTED,
             error=HookError(
@@ -148,7 +159,6 @@ def finish_runs(runs: Sequence[OpenRun], death: Death) -> bool:
             limit=death.limit if guilty else None,
             suspect=by_fault and not guilty,
         )
-    return fault
 
 
 def finish_overdue(run: OpenRun, limit: LimitHit) -> None:

@@ -30,7 +30,7 @@ from tenterhook.sandbox.execution import (
     Outcome,
     Verdict,
 )
-from tenterhook.sandbox.limits import LimitHit, Limits, result_size
+from tenterhook.sandbox.limits import Confinement, LimitHit, Limits, result_size
 from tenterhook.sandbox.masking import masker_of
 from tenterhook.sandbox.protocol import Fields, ProtocolViolation
 from tenterhook.sandbox.script import Invocation, Script
@@ -57,7 +57,9 @@ class OpenRun:
         storage: Storage | None,
         observer: Observer | None,
         clock: Clock,
+        confinement: Confinement | None = None,
     ) -> None:
+        """Open a run. With its process's ``confinement`` its notes say which of those limits it met."""
         self.script = script
         self.invocation = invocation
         self.limits = limits
@@ -85,6 +87,7 @@ class OpenRun:
         self._ledger: tuple[ConnectionLedger, int] | None = None
         self._notes: list[str] = []
         self._limit: LimitHit | None = None
+        self._confinement = confinement
 
     def to_message(self, number: int) -> dict[str, Any]:
         """Return what the process is told to run it under that number; its script is added where it is not known."""

@@ -19,15 +19,18 @@ import os
 from collections import deque
 from collections.abc import Callable
 
-from tenterhook import egress, uids
+import structlog
+
+from tenterhook import egress
 from tenterhook.clock import Clock
 from tenterhook.errors import OverloadedError
-from tenterhook.sandbox.ground import Layout, shape_of
-from tenterhook.sandbox.jail.plan import Ground, Mode
-from tenterhook.sandbox.jail.protections import Protection
+from tenterhook.sandbox.child import SandboxUnavailableError
+from tenterhook.sandbox.ground import shape_of
 from tenterhook.sandbox.limits import Confinement
 from tenterhook.sandbox.process import CLOSING, NodeProcess, State
-from tenterhook.sandbox.supervision import SandboxUnavailableError, Supervision
+from tenterhook.sandbox.process_maker import ProcessMaker
+
+_log = structlog.get_logger(__name__)
 
 _NOTHING = egress.Policy(rules=egress.Rules(mode=egress.Mode.ENFORCE))
 """What a process may connect to that belongs to nobody yet."""
@@ -49,55 +52,6 @@ class Need:
     alone: bool
     not_before: float
     """No process is started for it before this moment (monotonic seconds)."""
-
-
-class ProcessMaker:
-    """Starts Node processes."""
-
-    def __init__(
-        self, ground: Ground, layout: Layout, supervision: Supervision, *, clock: Clock, max_frame_bytes: int
-    ) -> None:
-        self.layout = layout
-        self._ground = ground
-        self._supervision = supervision
-        self._clock = clock
-        self._max_frame_bytes = max_frame_bytes
-        self._uids: set[int] = set()
-
-    def make(
-        self,
-        confinement: Confinement,
-        policy: egress.Policy,
-        modules: frozenset[str],
-        *,
-        alone: bool,
-        on_change: Callable[[NodeProcess], None],
-    ) -> NodeProcess:
-        """Start a process; it becomes ready by and by.
-
-        Raises:
-            SandboxUnavailableError: the system is out of processes or descriptors.
-        """
-        uid = None
-        if self._ground.own_uids and self._ground.holds(Protection.OWN_UID):
-            uid = uids.pick_random(besides=self._uids)
-        plan = self.layout.plan(confinement, uid=uid, modules=sorted(modules))
-        child = self._supervision.spawn(plan, policy, max_connections=confinement.max_connections)
-        if uid is not None:
-            self._uids.add(uid)
-            child.exited.add_done_callback(lambda _: self._uids.discard(uid))
-        return NodeProcess(
-            child,
-            self.layout,
-            modules=modules,
-            alone=alone,
-            gated=self._ground.mode is not Mode.NONE and self._ground.holds(Protection.CONNECT_GATE),
-            memory_bytes=confinement.memory_bytes,
-            threads=confinement.threads,
-            max_frame_bytes=self._max_frame_bytes,
-            clock=self._clock,
-            on_change=on_change,
-        )
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
@@ -133,8 +87,10 @@ class Places:
         warm_processes: int,
         idle_seconds: float,
         clock: Clock,
+        on_crash: Callable[[str, frozenset[str]], None],
     ) -> None:
-        """``standard`` is how warm processes are confined."""
+        """``standard`` is how warm processes are confined; ``on_crash`` hears of a tenant's scripts that may have ended one."""
+        self._on_crash = on_crash
         self._maker = maker
         self._standard = standard
         self._max_processes = max_processes
@@ -153,6 +109,7 @@ class Places:
         self._changed = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._warm_failures = 0
+        self._gave_up_warming = False
         self.closing = False
         self._warm_up()
 
@@ -256,6 +213,10 @@ class Places:
         if wait > 0:
             self._serve_line_in(wait)
             return None
+        # One tenant's crashes and bursts must leave others a place among those that start.
+        starting = sum(process.state is State.STARTING for process in own)
+        if starting and starting >= self._max_starting // 2:
+            return None
         if len(self._slots) < self._max_processes and len(own) < self._max_per_tenant:
             return self._obtain(need)
         # The tenant's own idle process where the tenant has all it may have, else the longest idle of anybody.
@@ -314,6 +275,7 @@ class Places:
         self._starting -= 1
         if not ready.cancelled() and ready.exception() is None:
             self._warm_failures = 0
+            self._gave_up_warming = False
         self._serve_line()
         self._warm_up_soon()
 
@@ -327,7 +289,10 @@ class Places:
         if self.closing or self._starting or self._line or len(self._warm) >= self._max_warm:
             return
         if self._warm_failures > self._max_warm:
-            return  # the next process that starts for a tenant sets it right
+            if not self._gave_up_warming:
+                self._gave_up_warming = True
+                _log.error("warm_processes_given_up", until="a process for a tenant starts")
+            return
         try:
             self._warm.append(self._start(self._standard, _NOTHING, frozenset(), alone=False))
         except SandboxUnavailableError:
@@ -345,6 +310,8 @@ class Places:
                 self._warm_failures += 1
             if slot is not None:
                 del self._slots[process]
+                if process.blamed:
+                    self._on_crash(slot.tenant_key, process.blamed)
                 if slot.idle_timer is not None:
                     slot.idle_timer.cancel()
         elif slot is not None and not self._load(process):

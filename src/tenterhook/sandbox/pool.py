@@ -14,10 +14,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import structlog
+
 from tenterhook import egress
 from tenterhook.clock import Clock, SystemClock
+from tenterhook.errors import ConfigurationError
 from tenterhook.sandbox import platform_database
 from tenterhook.sandbox import status as sandbox_status
+from tenterhook.sandbox.child import SandboxUnavailableError
 from tenterhook.sandbox.crashes import Crashes
 from tenterhook.sandbox.execution import Execution, Observer, Outcome
 from tenterhook.sandbox.ground import Layout, find_ground, mode_of
@@ -26,14 +30,17 @@ from tenterhook.sandbox.jail.protections import NONE_REMOVED, Protection
 from tenterhook.sandbox.limits import Confinement, Limits
 from tenterhook.sandbox.node_binary import NodeBinary, find_node
 from tenterhook.sandbox.open_run import OpenRun
-from tenterhook.sandbox.places import Need, Places, ProcessMaker
-from tenterhook.sandbox.process import State
+from tenterhook.sandbox.places import Need, Places
+from tenterhook.sandbox.process import NodeProcess, State
+from tenterhook.sandbox.process_maker import ProcessMaker
 from tenterhook.sandbox.protocol import FRAME_MARGIN_BYTES
 from tenterhook.sandbox.script import Invocation, Script
 from tenterhook.sandbox.status import SandboxRefusedError, SandboxStatus
 from tenterhook.sandbox.storage import Storage
-from tenterhook.sandbox.supervision import SandboxUnavailableError, Supervision
+from tenterhook.sandbox.supervision import Supervision
 from tenterhook.settings import Settings
+
+_log = structlog.get_logger(__name__)
 
 _MAX_STARTS = 3
 
@@ -165,7 +172,13 @@ class SandboxPool:
         )
         self._layout = Layout(ground)
         self._supervision = Supervision(ground)
-        self._supervision.start()
+        try:
+            await self._supervision.started()
+        except (SandboxUnavailableError, TimeoutError) as error:
+            await self._supervision.close()
+            raise ConfigurationError(
+                f"Hooks cannot be run here, although the sandbox's layers hold. {error}"
+            ) from error
         maker = ProcessMaker(
             ground,
             self._layout,
@@ -178,6 +191,7 @@ class SandboxPool:
             standard=self._confinement,
             idle_seconds=self._idle_seconds,
             clock=self._clock,
+            on_crash=self._on_crash,
             **self._bounds,
         )
         return self
@@ -248,20 +262,15 @@ class SandboxPool:
                 observer=observer,
                 clock=self._clock,
             )
-            process = await self._places.claim(need)
             try:
-                if process.state is not State.READY:
-                    await asyncio.shield(process.ready)
-                await process.belongings.grant(need.modules)
-                if process.state is not State.READY:
-                    continue
-                number = process.start(open_run)
+                begun = await self._begin(self._places, need, open_run)
             except SandboxUnavailableError:
                 if last:
                     raise
                 continue
-            finally:
-                self._places.give_back(process)
+            if begun is None:
+                continue
+            process, number = begun
             try:
                 execution = await open_run.result
             except asyncio.CancelledError:
@@ -271,10 +280,32 @@ class SandboxPool:
                 if self._places.closing:
                     return execution
                 continue
-            if process.fault:
-                self._crashes.note(tenant_key, _hook_of(script.key))
             return self._marked(execution)
         raise SandboxUnavailableError("Processes for hooks keep ending before they begin a run.")
+
+    @staticmethod
+    async def _begin(places: Places, need: Need, run: OpenRun) -> tuple[NodeProcess, int] | None:
+        """Send a run to a process; return that, and the run's number there. None: the process ended before."""
+        process = await places.claim(need)
+        try:
+            if process.state is not State.READY:
+                await asyncio.shield(process.ready)
+            await process.belongings.grant(need.modules)
+            if process.state is not State.READY:
+                return None
+            return process, process.start(run)
+        finally:
+            places.give_back(process)
+
+    def _on_crash(self, tenant_key: str, scripts: frozenset[str]) -> None:
+        for hook in sorted({_hook_of(script) for script in scripts}):
+            self._crashes.note(tenant_key, hook)
+            _log.warning(
+                "hook_crashes",
+                tenant=tenant_key,
+                hook=hook,
+                next_process_in_seconds=round(self._crashes.seconds_to_wait(tenant_key, hook), 1),
+            )
 
     def _marked(self, execution: Execution) -> Execution:
         unsandboxed = self._sandbox is not None and self._sandbox.unsandboxed

@@ -21,18 +21,22 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
+import structlog
+
 from tenterhook.clock import Clock
 from tenterhook.sandbox import limits as limit_hits
 from tenterhook.sandbox.belongings import Belongings
+from tenterhook.sandbox.child import Child, Exit, SandboxUnavailableError
 from tenterhook.sandbox.connections import WAIT_SECONDS, ConnectionLedger, GateRecord
-from tenterhook.sandbox.ending import Death, LastWords, finish_overdue, finish_runs
+from tenterhook.sandbox.ending import Death, LastWords, blamed_scripts, finish_overdue, finish_runs
 from tenterhook.sandbox.ground import Layout
 from tenterhook.sandbox.intake import Intake
 from tenterhook.sandbox.limits import LimitHit
 from tenterhook.sandbox.open_run import OpenRun
 from tenterhook.sandbox.protocol import Fields, FrameDecoder, ProtocolViolation, encode
 from tenterhook.sandbox.storage_questions import StorageQuestions
-from tenterhook.sandbox.supervision import Child, Exit, SandboxUnavailableError
+
+_log = structlog.get_logger(__name__)
 
 CLOSING = "the sandbox was closed"
 """Why processes end with their pool; no run is to blame."""
@@ -107,8 +111,10 @@ class NodeProcess(asyncio.Protocol):
         self._storage_questions = StorageQuestions(send=self._send, violated=self._on_violation)
         self._settled: dict[int, asyncio.TimerHandle] = {}
         self._failure: str | None = None
-        self.fault = False
-        """Whether it ended through the fault of a run."""
+        self._excused = False
+        self._broke_rules = False
+        self.blamed: frozenset[str] = frozenset()
+        """When it has ended: the scripts of which one brought it down."""
         child.on_event = self._on_gate
         child.exited.add_done_callback(lambda exited: self._on_exit(exited.result()))
 
@@ -125,7 +131,7 @@ class NodeProcess(asyncio.Protocol):
             self._abort_transport()
 
     def _on_violation(self, why: str) -> None:
-        self.kill(f"it broke the protocol: {why}")
+        self.kill(f"it broke the protocol: {why}", broke_rules=True)
 
     def _abort_transport(self) -> None:
         if self._is_open and self._transport is not None:
@@ -183,15 +189,15 @@ class NodeProcess(asyncio.Protocol):
 
     def abandon(self, number: int) -> None:
         """The caller wants no answer any more: end the run's work and take no more runs."""
-        run = self.runs.pop(number, None)
+        run = self.runs.get(number)
         if run is None:
             return
         if run.timer is not None:
             run.timer.cancel()
         self.ledger.take(number)
         self._send({"type": "abandon", "run": number})
-        self.drain()
-        self._on_change(self)
+        self.state = State.DRAINING
+        self._remove(number)
 
     def drain(self) -> None:
         """Take no more runs; end when the last open one is over."""
@@ -200,12 +206,13 @@ class NodeProcess(asyncio.Protocol):
         if not self.runs:
             self.kill("it was drained")
 
-    def kill(self, why: str) -> None:
-        """End it now; its runs are finished when its end has been seen."""
+    def kill(self, why: str, *, broke_rules: bool = False, excused: bool = False) -> None:
+        """End it now; its runs are finished when its end has been seen. See ``ending.Death`` for the two kinds."""
         if self.state is State.ENDED:
             return
         self.state = State.DRAINING
-        self._why = self._why or why
+        if self._why is None:
+            self._why, self._broke_rules, self._excused = why, broke_rules, excused
         self._child.kill()
 
     def _remove(self, number: int) -> None:
@@ -234,7 +241,7 @@ class NodeProcess(asyncio.Protocol):
 
     def _on_no_answer(self, number: int) -> None:
         if number in self.runs:
-            self.kill("its event loop was blocked")
+            self.kill("its event loop was blocked", broke_rules=True)
 
     # -- The channel
 
@@ -346,6 +353,9 @@ class NodeProcess(asyncio.Protocol):
                 self.ledger.unreported(fields["refused"])
             case "failure":
                 self._failure = fields["error"]
+            case "broken":
+                _log.error("sandbox_gate_failed", pid=self.pid, error=fields["error"])
+                self.kill("its connect gate failed", excused=True)
         for number in [each for each in self._settled if self.runs[each].is_complete]:
             self._finish(number)
 
@@ -367,14 +377,24 @@ class NodeProcess(asyncio.Protocol):
         death = Death(
             end=end,
             why=self._why,
-            closing=self._why == CLOSING,
+            excused=self._excused or self._why == CLOSING,
+            broke_rules=self._broke_rules,
             alone=self.alone,
             last_words=self._last_words.text,
             memory_bytes=self._memory_bytes,
             threads=self._threads,
         )
         runs, self.runs = list(self.runs.values()), {}
-        self.fault = finish_runs(runs, death)
+        self.blamed = blamed_scripts(runs, death, next(reversed(self._scripts), None))
+        finish_runs(runs, death)
+        if self._why is None or self._broke_rules or self._excused:
+            _log.warning(
+                "sandbox_process_ended",
+                pid=self.pid,
+                why=death.description,
+                open_runs=len(runs),
+                scripts=sorted(self.blamed),
+            )
         if not self.ready.done():
             last = self._failure or death.last_line or death.description
             self.ready.set_exception(SandboxUnavailableError(f"A process for hooks could not start: {last}"))

@@ -12,22 +12,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import os
-import signal
 import socket
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from tenterhook import egress
-from tenterhook.errors import TenterhookError
+from tenterhook.sandbox.child import Child, Exit, SandboxUnavailableError
 from tenterhook.sandbox.jail import wire
 from tenterhook.sandbox.jail.plan import Ground, Plan
 from tenterhook.sandbox.jail.protections import Protection
+from tenterhook.sandbox.stderr_log import StderrLog
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 # The supervisor is to hold as little as it can, so the packages' own __init__, which import the whole product, are left out.
@@ -42,103 +43,9 @@ supervisor.main(int(sys.argv[1]))
 """
 
 
-class SandboxUnavailableError(TenterhookError):
-    """The sandbox cannot run scripts now."""
-
-    code = "sandbox_unavailable"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Exit:
-    """How a process ended."""
-
-    status: int | None
-    """Exit status, or minus the signal; None when its supervisor was lost with it."""
-    oom_kills: int = 0
-    """How often the kernel killed in its cgroup for want of memory."""
-    over: str | None = None
-    """The limit for which the zygote killed it, where the kernel does not count for us: ``memory`` or ``threads``."""
-
-
-class Child:
-    """A process that was asked for. ``channel`` and ``errors`` are the host's ends, and the owner's to close."""
-
-    def __init__(self, supervision: Supervision, number: int, channel: socket.socket, errors: int) -> None:
-        loop = asyncio.get_running_loop()
-        self.number = number
-        self.channel = channel
-        self.errors = errors
-        self.pid: int | None = None
-        self.exited: asyncio.Future[Exit] = loop.create_future()
-        self.on_event: Callable[[Mapping[str, Any]], None] | None = None
-        """Called with what the gate tells of it: ``connection``, ``outcome``, ``name`` and ``unreported`` events."""
-        self._supervision = supervision
-        self._pidfd: int | None = None
-        self._unwanted = False
-        self._tokens = 0
-        self._assigning: dict[int, asyncio.Future[None]] = {}
-
-    def kill(self) -> None:
-        """End it now, or as soon as it is there; ``exited`` tells when that has happened."""
-        self._unwanted = True
-        if self._pidfd is not None:
-            # Through the pidfd: the number may belong to another process by now.
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
-
-    async def assign(self, policy: egress.Policy | None, modules: Sequence[str]) -> None:
-        """Set what it may connect to (None: as before), and let it read more module sets.
-
-        Raises:
-            SandboxUnavailableError: a module set could not be mounted, or the process has ended.
-        """
-        if self.exited.done():
-            raise SandboxUnavailableError("The process for hooks has ended.")
-        self._tokens += 1
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._supervision.send(
-            {
-                "do": "assign",
-                "id": self.number,
-                "token": self._tokens,
-                "policy": None if policy is None else policy.to_json(),
-                "modules": list(modules),
-            }
-        )
-        self._assigning[self._tokens] = done
-        await done
-
-    def receive(self, message: dict[str, Any], descriptors: list[int]) -> None:
-        """Take what the supervisor says of it."""
-        match message["event"]:
-            case "spawned":
-                self.pid = message["pid"]
-                self._pidfd = os.dup(descriptors[0])
-                if self._unwanted:
-                    self.kill()
-            case "assigned":
-                done = self._assigning.pop(message["token"])
-                if done.done():
-                    return
-                if "error" in message:
-                    done.set_exception(SandboxUnavailableError(message["error"]))
-                else:
-                    done.set_result(None)
-            case _:
-                if self.on_event is not None:
-                    self.on_event(message)
-
-    def lose(self, end: Exit) -> None:
-        """It is gone."""
-        if self._pidfd is not None:
-            os.close(self._pidfd)
-            self._pidfd = None
-        if not self.exited.done():
-            self.exited.set_result(end)
-        for done in self._assigning.values():
-            if not done.done():
-                done.set_exception(SandboxUnavailableError("The process for hooks has ended."))
-        self._assigning.clear()
+ANSWER_SECONDS = 30.0
+"""How long the supervisor may take to start a process or to mount a module set; a few milliseconds on a quiet machine."""
+_log = structlog.get_logger(__name__)
 
 
 def _close_all(descriptors: Sequence[int] | None) -> None:
@@ -158,11 +65,24 @@ class Supervision:
         self._unsent: deque[tuple[bytes, list[int]]] = deque()
         self._closing = False
         self._gone: list[asyncio.Task[int]] = []
+        self._ready: asyncio.Future[None] | None = None
+        self._unanswered: dict[tuple[int, int], asyncio.TimerHandle] = {}
+        """(child, token; 0 for its start) → when patience ends."""
 
     @property
     def pid(self) -> int | None:
         """The supervisor's, while it lives."""
         return None if self._popen is None else self._popen.pid
+
+    async def started(self) -> None:
+        """Wait until jails can be made.
+
+        Raises:
+            SandboxUnavailableError: they cannot; the message says why.
+        """
+        self.start()
+        if self._ready is not None:
+            await asyncio.wait_for(asyncio.shield(self._ready), ANSWER_SECONDS)
 
     def start(self) -> None:
         """Start the supervisor, unless it lives. On the event loop's thread, on which its life depends.
@@ -176,6 +96,10 @@ class Supervision:
         closed = self._ground.holds(Protection.CLOSED_DESCRIPTORS)
         try:
             ours, theirs = wire.pair()
+            errors, errors_end = os.pipe2(os.O_CLOEXEC)
+        except OSError as error:
+            raise SandboxUnavailableError(f"A process for hooks could not be started: {error}") from error
+        try:
             with theirs:
                 if not closed:
                     theirs.set_inheritable(True)
@@ -183,6 +107,7 @@ class Supervision:
                     [sys.executable, "-I", "-S", "-c", program, str(theirs.fileno())],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
+                    stderr=errors_end,
                     pass_fds=(theirs.fileno(),) if closed else (),
                     close_fds=closed,
                     cwd="/",
@@ -190,11 +115,18 @@ class Supervision:
                     start_new_session=True,
                 )
         except OSError as error:
+            ours.close()
+            os.close(errors)
             raise SandboxUnavailableError(f"A process for hooks could not be started: {error}") from error
+        finally:
+            os.close(errors_end)
         wire.send(ours, self._ground.to_json())
         ours.setblocking(False)
+        loop = asyncio.get_running_loop()
         self._control = ours
-        asyncio.get_running_loop().add_reader(ours, self._on_readable)
+        self._said = StderrLog(errors, "supervisor_said")
+        self._ready = loop.create_future()
+        loop.add_reader(ours, self._on_readable)
 
     def spawn(self, plan: Plan, policy: egress.Policy, *, max_connections: int) -> Child:
         """Ask for a process; it starts meanwhile, and fails with ``exited``.
@@ -226,7 +158,23 @@ class Supervision:
             _close_all([ours.detach(), errors])
             raise
         self._children[child.number] = child
+        self.expect_answer(child.number, 0)
         return child
+
+    def expect_answer(self, number: int, token: int) -> None:
+        """Give the supervisor up when it does not answer in time: whoever waits for it must not wait for ever."""
+        loop = asyncio.get_running_loop()
+        self._unanswered[number, token] = loop.call_later(ANSWER_SECONDS, self._on_silence, number)
+
+    def answered(self, number: int, token: int) -> None:
+        """It did."""
+        timer = self._unanswered.pop((number, token), None)
+        if timer is not None:
+            timer.cancel()
+
+    def _on_silence(self, number: int) -> None:
+        _log.error("supervisor_silent", process=number, seconds=ANSWER_SECONDS)
+        self._lose_supervisor()
 
     def send(self, message: dict[str, Any], descriptors: list[int] | None = None) -> None:
         """Send a message, now or when there is room; takes the descriptors and closes them.
@@ -277,13 +225,17 @@ class Supervision:
             self._lose_supervisor()
             return
         try:
+            if message["id"] == 0:
+                self._on_state(message)
+                return
             child = self._children.get(message["id"])
             if child is None:
                 return
             if message["event"] in {"exited", "failed"}:
                 del self._children[child.number]
+                self.answered(child.number, 0)
                 if message["event"] == "failed":
-                    self._say(child, message["error"])
+                    child.receive({"event": "failure", "error": message["error"]}, [])
                 child.lose(
                     Exit(
                         status=message.get("status"),
@@ -297,11 +249,29 @@ class Supervision:
             for descriptor in descriptors:
                 os.close(descriptor)
 
-    def _say(self, child: Child, error: str) -> None:
-        child.receive({"event": "failure", "error": error}, [])
+    def _on_state(self, message: dict[str, Any]) -> None:
+        """Hear that jails can be made, or why not: it ends then."""
+        if self._ready is None or self._ready.done():
+            return
+        if message["event"] == "ready":
+            self._ready.set_result(None)
+        else:
+            _log.error("sandbox_cannot_be_made", error=message["error"])
+            self._ready.set_exception(
+                SandboxUnavailableError(f"The sandbox cannot be made: {message['error']}")
+            )
 
     def _lose_supervisor(self) -> None:
         """The supervisor has ended, and by that every child."""
+        if not self._closing and self._control is not None:
+            _log.error("supervisor_lost", processes=len(self._children))
+        for timer in self._unanswered.values():
+            timer.cancel()
+        self._unanswered.clear()
+        if self._ready is not None:
+            if not self._ready.done():
+                self._ready.set_exception(SandboxUnavailableError("The supervisor of the sandbox ended."))
+            self._ready.exception()  # whoever waits gets it; nobody waiting is no fault
         control, popen = self._control, self._popen
         self._control = self._popen = None
         if control is not None:
@@ -321,6 +291,7 @@ class Supervision:
 
     async def close(self) -> None:
         """End the supervisor, and so every process, and wait until it is gone."""
+        self._closing = True
         if self._control is not None and self._popen is not None:
             popen = self._popen
             self.send({"do": "end", "id": 0})

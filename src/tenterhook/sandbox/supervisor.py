@@ -22,8 +22,9 @@ import os
 import resource
 import signal
 import socket
+import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ from tenterhook.sandbox.jail import libc, wire
 from tenterhook.sandbox.jail.plan import Ground, Mode
 from tenterhook.sandbox.jail.protections import Protection
 
+PATIENCE_SECONDS = 5.0
+"""How long the zygote may take to end all processes and to remove their cgroups."""
 OPEN_FILES = 65_536
 """Descriptors that supervisor and zygote may have, if the system lets them: a process needs up to eight, and its names more."""
 
@@ -232,11 +235,26 @@ class Supervisor:
                 max_connections=charge.max_connections,
             )
             charge.gate.open()
+            self._look_after(self._tell_if_broken(charge.gate, charge.number))
+
+    async def _tell_if_broken(self, gate: Gate, number: int) -> None:
+        """Say when a gate has failed: its process connects nowhere any more, and nobody else would notice."""
+        try:
+            await gate.closed()
+        except Exception as error:  # noqa: BLE001 - whatever broke it
+            traceback.print_exc()
+            with contextlib.suppress(OSError):
+                wire.send(
+                    self._host, {"event": "broken", "id": number, "error": f"{type(error).__name__}: {error}"}
+                )
 
     def _dismiss(self, charge: _Charge) -> None:
         if charge.listener is not None:
             os.close(charge.listener)
-        task = asyncio.get_running_loop().create_task(_close(charge))
+        self._look_after(_close(charge))
+
+    def _look_after(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
@@ -244,7 +262,8 @@ class Supervisor:
 async def _close(charge: _Charge) -> None:
     if charge.gate is not None:
         charge.gate.close()
-        await charge.gate.closed()
+        with contextlib.suppress(Exception):  # told by ``_tell_if_broken``
+            await charge.gate.closed()
     if charge.names is not None:
         await charge.names.close()
 
@@ -282,10 +301,20 @@ def main(control: int) -> None:
     ground = Ground.from_json(message)
     ours, zygotes = wire.pair()
     listeners, listeners_end = wire.pair()
-    if os.fork() == 0:
+    zygote_pid = os.fork()
+    if zygote_pid == 0:
         for end in (host, ours, listeners):
             end.close()
         zygote.run(ground, zygotes, listeners_end)
     zygotes.close()
     listeners_end.close()
     asyncio.run(Supervisor(ground, host, ours, listeners).serve())
+    # Our end would be its end at once, before it has removed the control groups. It ends when its socket does.
+    ours.close()
+    _wait_for(zygote_pid)
+
+
+def _wait_for(pid: int) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline and os.waitpid(pid, os.WNOHANG) == (0, 0):
+        time.sleep(0.005)

@@ -12,6 +12,7 @@ It dies with its supervisor, and every jail dies with it.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import gc
@@ -300,7 +301,8 @@ def run(ground: Ground, supervisor: socket.socket, listeners: socket.socket) -> 
         zygote.serve()
         zygote.close()
         status = 0
-    except OSError as error:
-        os.write(2, f"zygote: {error}\n".encode())
+    except Exception as error:  # noqa: BLE001 - whatever it was, the host is told, and this copy must not live on
+        with contextlib.suppress(OSError):
+            wire.send(supervisor, {"event": "unable", "id": 0, "error": f"{type(error).__name__}: {error}"})
     finally:
         os._exit(status)

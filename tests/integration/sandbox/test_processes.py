@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tenterhook.errors import OverloadedError
+from tenterhook.errors import ConfigurationError, OverloadedError
 from tenterhook.sandbox import (
     Confinement,
     ConsoleLine,
@@ -26,6 +26,8 @@ from tenterhook.sandbox import (
     SandboxUnavailableError,
     Script,
     find_node,
+    ground,
+    supervision,
 )
 
 from .conftest import LOOPBACK, Runner, Sink
@@ -340,6 +342,40 @@ async def test_hook_that_kills_its_process_waits_and_gets_no_company() -> None:
         assert mended.verdict is not None
         assert mended.verdict.result != calm
         assert await result_of(run, WHICH) == calm
+
+
+async def test_hook_that_ends_its_process_after_its_run_is_found_all_the_same() -> None:
+    async with SandboxPool(drain_seconds=0) as pool:
+        run = Runner(pool)
+        broken_frame = "require('fs').writeSync(3, Buffer.from([255, 255, 255, 255]))"
+        sly = {"key": "sly:1", "source": f"{HEAD} cb(); setTimeout(() => {broken_frame}, 1).unref() }}"}
+        assert (await run_script(run, sly)).outcome in {Outcome.OK, Outcome.INTERRUPTED}
+        while not pool.seconds_to_wait("acme", "sly:1"):
+            await asyncio.sleep(0.01)
+        assert pool.seconds_to_wait("other", "sly:1") == 0
+
+
+async def test_silent_supervisor_is_given_up(
+    run: Runner, pool: SandboxPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervision, "ANSWER_SECONDS", 0.3)
+    silent = pool.status.supervisor_pid
+    assert silent is not None
+    os.kill(silent, signal.SIGSTOP)
+    # The first process is lost with it, the next is another supervisor's.
+    assert (await run(ASK)).outcome is Outcome.OK
+    assert pool.status.supervisor_pid != silent
+
+
+async def test_sandbox_that_cannot_be_made_is_said_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Probing looked well, and then something is missing when the tree is built.
+    monkeypatch.setattr(ground, "RUNTIME_DIR", tmp_path / "runtime")
+    monkeypatch.setattr(ground, "libraries_of", lambda binary: ("/nowhere/libc.so.6",))
+    with pytest.raises(ConfigurationError, match=r"cannot be made: .*No such file"):
+        async with SandboxPool():
+            pass
 
 
 async def test_lost_supervisor_interrupts_its_runs_and_is_replaced(run: Runner, pool: SandboxPool) -> None:

@@ -44,6 +44,7 @@ def basic(value: str) -> str:
         lambda value: base64.b64encode(f"ab:{value}!!".encode()).decode(),
         lambda value: value.encode().hex(),
         lambda value: value.encode().hex().upper(),
+        lambda value: f"{value.lower()}.example.com",
     ],
 )
 def test_every_way_to_write_a_value_is_found(name: str, written: Callable[[str], str]) -> None:

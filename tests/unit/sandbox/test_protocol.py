@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from tenterhook.sandbox.protocol import Fields, FrameDecoder, ProtocolViolation, encode
 
+from .frames import messages_of
+
 MESSAGES = st.lists(st.dictionaries(st.text(), st.text() | st.integers() | st.none()), max_size=5)
 
 
@@ -19,7 +21,7 @@ def test_frames_arrive_whole_however_they_are_cut(messages: list[dict[str, objec
     stream = b"".join(encode(message) for message in messages)
     decoder = FrameDecoder(max_frame_bytes=1 << 20)
     received = [
-        message for at in range(0, len(stream), size) for message in decoder.feed(stream[at : at + size])
+        message for at in range(0, len(stream), size) for message in messages_of(decoder, stream[at : at + size])
     ]
     cleaned = json.loads(json.dumps(messages).replace("\\u0000", "\\ufffd"))
     assert received == cleaned
@@ -29,7 +31,7 @@ def test_frames_arrive_whole_however_they_are_cut(messages: list[dict[str, objec
 def test_any_bytes_are_messages_or_a_violation(data: bytes) -> None:
     decoder = FrameDecoder(max_frame_bytes=100)
     try:
-        for message in decoder.feed(data):
+        for message in messages_of(decoder, data):
             assert isinstance(message["type"], str)
     except ProtocolViolation:
         pass
@@ -62,7 +64,7 @@ def frame(body: bytes) -> bytes:
 )
 def test_what_is_no_message_is_a_violation(body: bytes) -> None:
     with pytest.raises(ProtocolViolation):
-        list(FrameDecoder(max_frame_bytes=1 << 20).feed(frame(body)))
+        messages_of(FrameDecoder(max_frame_bytes=1 << 20), frame(body))
 
 
 @pytest.mark.parametrize(("size", "accepted"), [(100, True), (101, False)])
@@ -71,20 +73,20 @@ def test_longest_frame_is_the_limit(size: int, accepted: bool) -> None:
     assert len(body) == size
     decoder = FrameDecoder(max_frame_bytes=100)
     if accepted:
-        assert len(list(decoder.feed(frame(body)))) == 1
+        assert len(messages_of(decoder, frame(body))) == 1
     else:
         with pytest.raises(ProtocolViolation):
-            list(decoder.feed(frame(body)))
+            messages_of(decoder, frame(body))
 
 
 def test_too_long_a_frame_is_refused_by_its_length_alone() -> None:
     with pytest.raises(ProtocolViolation):
-        list(FrameDecoder(max_frame_bytes=100).feed(b"\x7f\xff\xff\xff"))
+        messages_of(FrameDecoder(max_frame_bytes=100), b"\x7f\xff\xff\xff")
 
 
 def test_lone_surrogates_and_nul_are_replaced_everywhere() -> None:
     body = rb'{"type": "x", "a\u0000": ["\ud800", {"b": "\u0000c\udfff"}], "ok": "\ud83d\ude00"}'
-    (message,) = FrameDecoder(max_frame_bytes=1000).feed(frame(body))
+    (message,) = messages_of(FrameDecoder(max_frame_bytes=1000), frame(body))
     assert message == {"type": "x", "a\ufffd": ["\ufffd", {"b": "\ufffdc\ufffd"}], "ok": "\U0001f600"}
 
 
@@ -145,5 +147,7 @@ def test_error_refuses(error: object) -> None:
     [(b"1e999", None), (b"-1e999", None), (b"9" * 5000, None), (b"1.5", 1.5), (b"-7", -7), (b"1e3", 1000.0)],
 )
 def test_numbers_are_read_as_javascript_would(number: bytes, read: float | None) -> None:
-    (message,) = FrameDecoder(max_frame_bytes=1 << 20).feed(frame(b'{"type": "x", "n": ' + number + b"}"))
+    (message,) = messages_of(
+        FrameDecoder(max_frame_bytes=1 << 20), frame(b'{"type": "x", "n": ' + number + b"}")
+    )
     assert message["n"] == read

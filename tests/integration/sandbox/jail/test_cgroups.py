@@ -55,7 +55,10 @@ def _in_group(group, body):
     """Run a body in a child that first puts itself under the group's limits."""
 
     def inside():
-        group.add(os.getpid())
+        if group.joined_from_inside:  # as jails do
+            group.join()
+        else:
+            group.add(os.getpid())
         return body()
 
     return in_child(inside)
