@@ -25,6 +25,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from tenterhook.egress import GRANTS_SETTING, InvalidGrantError, parse_grants
 from tenterhook.errors import ConfigurationError
 
 _POSTGRESQL_PORT = 5432
@@ -210,6 +211,9 @@ class Settings(BaseSettings):
     max_runs_per_process: PositiveInt = Field(
         default=32, description="Runs at once in one tenant's Node process; more wait for a place."
     )
+    replace_process_after_runs: PositiveInt = Field(
+        default=10_000, description="Runs after which a Node process gives way to a new one: hooks may leak."
+    )
     max_processes: PositiveInt = Field(
         default=64, description="Node processes of one worker, over all tenants."
     )
@@ -291,6 +295,15 @@ class Settings(BaseSettings):
             raise ValueError("its host and port cannot be read") from None  # the cause quotes the URL
         return value
 
+    @field_validator("egress_allow")
+    @classmethod
+    def _only_grants(cls, value: str) -> str:
+        try:
+            parse_grants(value)
+        except InvalidGrantError as error:
+            raise ValueError(error.message.removeprefix(f"{GRANTS_SETTING}: ")) from error
+        return value
+
     @model_validator(mode="after")
     def _defaults_within_maxima(self) -> Self:
         for default, maximum in MAXIMUM_OF.items():
@@ -370,8 +383,9 @@ def load(**overrides: Any) -> Settings:
 
 def _told(place: tuple[int | str, ...], message: str) -> str:
     """Name the setting that is wrong; a message about several names them itself."""
+    message = message.removeprefix("Value error, ")
     if not place:
-        return message.removeprefix("Value error, ")
+        return message
     name = str(place[0])
     return f"{environment_name(name) if name in Settings.model_fields else name}: {message}"
 

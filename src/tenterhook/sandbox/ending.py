@@ -28,6 +28,8 @@ from tenterhook.sandbox.open_run import OpenRun
 _KEPT_BYTES = 16 * 1024
 _CHUNK_BYTES = 64 * 1024
 _LAST_LINE_BYTES = 1000
+_PAUSE_SECONDS = 0.05
+"""After a full read: a flood of stderr is taken at a megabyte a second."""
 _OUT_OF_MEMORY = (b"heap out of memory", b"Reached heap limit", b"out of memory", b"OOM error")
 # How abort() ends: by SIGABRT, which the first process of a pid namespace does not take from itself, so there by what the
 # processor says to the instruction that glibc and V8 have after it.
@@ -41,6 +43,7 @@ class LastWords:
         """Take the read end of its pipe, which does not block, and is ours to close."""
         self._descriptor = descriptor
         self._tail = bytearray()
+        self._pause: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(descriptor, self._read)
 
@@ -61,10 +64,19 @@ class LastWords:
             return
         self._tail += data
         del self._tail[:-_KEPT_BYTES]
+        if len(data) == _CHUNK_BYTES:
+            # Whoever writes without end waits for us, and not our processor for it.
+            self._loop.remove_reader(self._descriptor)
+            self._pause = self._loop.call_later(_PAUSE_SECONDS, self._read_on)
+
+    def _read_on(self) -> None:
+        self._loop.add_reader(self._descriptor, self._read)
 
     def close(self) -> None:
         """Read what is left, and no more."""
         self._read()
+        if self._pause is not None:
+            self._pause.cancel()
         self._loop.remove_reader(self._descriptor)
         os.close(self._descriptor)
 

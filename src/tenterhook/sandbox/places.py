@@ -84,6 +84,7 @@ class Places:
         max_processes: int,
         max_processes_per_tenant: int,
         max_runs_per_process: int,
+        replace_process_after_runs: int,
         warm_processes: int,
         idle_seconds: float,
         clock: Clock,
@@ -96,6 +97,7 @@ class Places:
         self._max_processes = max_processes
         self._max_per_tenant = max_processes_per_tenant
         self._max_runs = max_runs_per_process
+        self._replace_after = replace_process_after_runs
         # Where nothing can be mounted into a running process, only one made for its tenant has the tenant's modules.
         self._max_warm = warm_processes if maker.layout.mounts_later else 0
         self._max_starting = _STARTING_PER_CPU * (os.cpu_count() or 1)
@@ -314,6 +316,8 @@ class Places:
                     self._on_crash(slot.tenant_key, process.blamed)
                 if slot.idle_timer is not None:
                     slot.idle_timer.cancel()
+        elif slot is not None and process.runs_begun >= self._replace_after:
+            process.drain()
         elif slot is not None and not self._load(process):
             if process.alone:
                 process.drain()

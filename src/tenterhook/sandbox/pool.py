@@ -77,6 +77,7 @@ class SandboxPool:
         max_processes: int = 64,
         max_processes_per_tenant: int = 8,
         max_runs_per_process: int = 32,
+        replace_process_after_runs: int = 10_000,
         warm_processes: int = 0,
         idle_seconds: float = 300.0,
         max_result_bytes: int = 1024 * 1024,
@@ -116,6 +117,7 @@ class SandboxPool:
             "max_processes": max_processes,
             "max_processes_per_tenant": max_processes_per_tenant,
             "max_runs_per_process": max_runs_per_process,
+            "replace_process_after_runs": replace_process_after_runs,
             "warm_processes": warm_processes,
         }
         self._idle_seconds = idle_seconds
@@ -138,6 +140,7 @@ class SandboxPool:
             max_processes=settings.max_processes,
             max_processes_per_tenant=settings.max_processes_per_tenant,
             max_runs_per_process=settings.max_runs_per_process,
+            replace_process_after_runs=settings.replace_process_after_runs,
             warm_processes=settings.warm_processes,
             idle_seconds=settings.idle_process_seconds,
             max_result_bytes=settings.result_maximum_bytes,

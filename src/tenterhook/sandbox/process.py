@@ -148,6 +148,11 @@ class NodeProcess(asyncio.Protocol):
         return self._child.pid
 
     @property
+    def runs_begun(self) -> int:
+        """How many runs it was sent so far."""
+        return self._last_number
+
+    @property
     def accepts(self) -> bool:
         """Whether it takes runs."""
         return self.state in {State.STARTING, State.READY}

@@ -8,7 +8,13 @@ import json
 import pytest
 
 from tenterhook.egress import Entry, Rules, parse_grants
-from tenterhook.hooks import POST_USER_REGISTRATION, PRE_USER_REGISTRATION, HookInvoker, load
+from tenterhook.hooks import (
+    POST_USER_REGISTRATION,
+    PRE_USER_REGISTRATION,
+    HookInvoker,
+    ask_before_registration,
+    load,
+)
 from tenterhook.sandbox import KINDS, Confinement, Execution, Outcome, SandboxPool
 from tenterhook.settings import Settings
 
@@ -105,6 +111,24 @@ async def test_hooks_share_a_process_only_where_they_are_confined_the_same(
     for hook in (first, second, third, fourth):
         results[hook["name"]] = (await invoke(hook, run_id=hook["name"])).verdict.result
     assert results == {"first": 1, "second": 2, "third": 1, "fourth": 1}
+
+
+async def test_hook_that_is_waited_for_shares_no_process_with_what_runs_afterwards(
+    create_hook, invoke, world, invoker
+):
+    after = await create_hook(
+        name="after", script="module.exports = (u, c, cb) => { globalThis.seen = 1; cb(); };", enabled=True
+    )
+    assert (await invoke(after)).outcome is Outcome.OK
+    before = await create_hook(
+        name="before",
+        triggerId="pre-user-registration",
+        script="module.exports = (u, c, cb) => cb(null, { user: { user_metadata: { seen: globalThis.seen ?? 0 } } });",
+        enabled=True,
+    )
+    event = json.loads(PRE_USER_REGISTRATION.runner_body)
+    added = await ask_before_registration(invoker, before["id"], event)
+    assert added.user_metadata == {"seen": 0}
 
 
 @pytest.mark.parametrize("name", [*(kind.name for kind in KINDS if kind.of_process), "all"])

@@ -236,13 +236,13 @@ async def test_missing_module_folder_is_made(tmp_path: Path) -> None:
 
 async def test_extra_ca_file_is_readable_inside(tmp_path: Path) -> None:
     certificate = tmp_path / "ca.pem"
-    certificate.write_text("certificates")
+    certificate.write_text("-----BEGIN CERTIFICATE-----")
     certificate.chmod(0o600)
     async with SandboxPool(ca_file=certificate, drain_seconds=0) as pool:
         text = await result_of(
             Runner(pool), "require('fs').readFileSync(process.env.NODE_EXTRA_CA_CERTS, 'utf8')"
         )
-        assert text == "certificates"
+        assert text == "-----BEGIN CERTIFICATE-----"
 
 
 async def test_event_loop_is_not_blocked_by_a_start(run: Runner) -> None:
@@ -358,7 +358,7 @@ async def test_hook_that_ends_its_process_after_its_run_is_found_all_the_same() 
 async def test_silent_supervisor_is_given_up(
     run: Runner, pool: SandboxPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervision, "ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(supervision, "ANSWER_SECONDS", 3.0)
     silent = pool.status.supervisor_pid
     assert silent is not None
     os.kill(silent, signal.SIGSTOP)
@@ -376,6 +376,12 @@ async def test_sandbox_that_cannot_be_made_is_said_at_once(
     with pytest.raises(ConfigurationError, match=r"cannot be made: .*No such file"):
         async with SandboxPool():
             pass
+
+
+async def test_process_gives_way_after_so_many_runs() -> None:
+    async with SandboxPool(drain_seconds=0, replace_process_after_runs=2) as pool:
+        seen = [await result_of(Runner(pool), WHICH) for _ in range(4)]
+        assert seen[0] == seen[1] != seen[2] == seen[3]
 
 
 async def test_lost_supervisor_interrupts_its_runs_and_is_replaced(run: Runner, pool: SandboxPool) -> None:
