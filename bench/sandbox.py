@@ -1,9 +1,10 @@
-"""How long a run takes to reach its first line, cold and warm, and what an idle process weighs. Prints JSON.
+"""What the sandbox costs: starts, round trips, connections, memory; each beside the same thing without it.
 
-python bench/sandbox.py [--runs 2000] [--cold 10] [--tenants 10]
+    python bench/sandbox.py [--short] [--tenants 1000] [--only PART …]
 
-"first line" is from ``run()`` until the process says that it begins; "settled" is until ``run()`` returns. The hook is
-``cb()``. Cold and warm are measured in one go on one machine; times in milliseconds.
+Everything compared is measured in one run, in turns, and ratios are taken within a pair of turns: what else the machine
+does meets both alike. Medians are shown with the least and the greatest. Speaks to 127.0.0.1 only, ends what it starts (by SIGTERM
+too), says on stderr how far it is, and prints JSON with the machine.
 """
 
 from __future__ import annotations
@@ -12,101 +13,71 @@ import argparse
 import asyncio
 import json
 import os
-import platform
-import statistics
-import time
-from pathlib import Path
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import uvloop
 
-from tenterhook.sandbox import Execution, Invocation, SandboxPool, Script
+from harness import machine
+from sandboxed import connecting, hook, round_trips, starting, tenants
+from tenterhook.sandbox import find_node, status_of_this_host
 
-SCRIPT = Script(key="bench", source="module.exports = function (user, context, cb) { cb(null, user.email) }")
-ARGUMENTS = (
-    {"id": "5d8b1128fe2e260e0d96e369", "email": "ada@example.com", "user_metadata": {"plan": "full"}},
-    {},
-)
+_PART_SECONDS = 420.0
+"""Longest time for one part."""
 
 
-def spread(values: list[float]) -> dict[str, float]:
-    values = sorted(values)
+def _parts(*, short: bool, most_tenants: int) -> dict[str, Callable[[], Awaitable[dict[str, Any]]]]:
     return {
-        "p50": round(statistics.median(values), 3),
-        "p99": round(values[min(len(values) - 1, int(len(values) * 0.99))], 3),
-        "max": round(values[-1], 3),
+        "cold_start": lambda: starting.cold(10 if short else 40),
+        "from_the_warm_pool": lambda: starting.from_warm_pool(10 if short else 40),
+        "round_trips": lambda: round_trips.measure(2 if short else 7, 0.5 if short else 1.0),
+        "connect_gate": lambda: connecting.measure(6 if short else 30),
+        "all_at_once": lambda: tenants.all_at_once(40 if short else 200),
+        "idle_tenants": lambda: tenants.idle(min(most_tenants, 60) if short else most_tenants, 240.0),
     }
 
 
-async def one(pool: SandboxPool, tenant: str) -> Execution:
-    return await pool.run(tenant, SCRIPT, Invocation(run_id="bench", arguments=ARGUMENTS))
+async def _measure(chosen: dict[str, Callable[[], Awaitable[dict[str, Any]]]]) -> dict[str, Any]:
+    task = asyncio.current_task()
+    if task is None:
+        raise RuntimeError("Not in a task.")
+    # Cancelled, every block that started something ends it.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    figures: dict[str, Any] = {}
+    for name, part in chosen.items():
+        hook.say(f"{name} (load average {os.getloadavg()[0]:.1f})")
+        async with asyncio.timeout(_PART_SECONDS):
+            figures[name] = await part()
+    return figures
 
 
-async def cold(count: int) -> dict[str, float]:
-    times = []
-    for _ in range(count):
-        async with SandboxPool(drain_seconds=0) as pool:
-            times.append((await one(pool, "t")).milliseconds_to_start or 0.0)
-    return spread(times)
-
-
-async def warm(runs: int, at_once: int) -> dict[str, object]:
-    async with SandboxPool(max_runs_per_process=at_once, drain_seconds=0) as pool:
-        await asyncio.gather(*(one(pool, "t") for _ in range(at_once)))
-        first_line: list[float] = []
-        settled: list[float] = []
-
-        async def client() -> None:
-            for _ in range(runs // at_once):
-                began = time.perf_counter()
-                execution = await one(pool, "t")
-                settled.append((time.perf_counter() - began) * 1000)
-                first_line.append(execution.milliseconds_to_start or 0.0)
-
-        began = time.perf_counter()
-        await asyncio.gather(*(client() for _ in range(at_once)))
-        seconds = time.perf_counter() - began
-        return {
-            "at_once": at_once,
-            "first_line_ms": spread(first_line),
-            "settled_ms": spread(settled),
-            "per_second": round(len(settled) / seconds),
-        }
-
-
-async def idle(tenants: int) -> dict[str, float]:
-    async with SandboxPool(max_processes=tenants, drain_seconds=0) as pool:
-        for number in range(tenants):
-            await one(pool, str(number))
-        sizes = []
-        for pid in pool.status.pids:
-            rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-            sizes.append(next(int(x.split()[1]) for x in rollup.splitlines() if x.startswith("Pss:")) / 1024)
-        return {"processes": len(sizes), "pss_mib_each": round(statistics.mean(sizes), 1)}
-
-
-async def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--runs", type=int, default=2000)
-    parser.add_argument("--cold", type=int, default=10)
-    parser.add_argument("--tenants", type=int, default=10)
-    options = parser.parse_args()
-    async with SandboxPool() as pool:
-        status = pool.status
-    figures = {
-        "machine": {
-            "processor": platform.processor() or platform.machine(),
-            "cores": os.cpu_count(),
-            "kernel": platform.release(),
-            "python": platform.python_version(),
-            "node": status.node_version,
-            "surroundings": status.surroundings,
-            "load": os.getloadavg()[0],
-        },
-        "cold_first_line_ms": await cold(options.cold),
-        "warm": [await warm(options.runs, at_once) for at_once in (1, 16, 64)],
-        "idle": await idle(options.tenants),
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description="What the sandbox costs.")
+    parser.add_argument("--short", action="store_true", help="few of each, 60 idle tenants; for a look")
+    parser.add_argument("--tenants", type=int, default=1000, help="idle tenants to hold")
+    parser.add_argument("--only", nargs="+", metavar="PART", help="cold_start, round_trips, …")
+    arguments = parser.parse_args()
+    parts = _parts(short=arguments.short, most_tenants=arguments.tenants)
+    unknown = set(arguments.only or ()) - set(parts)
+    if unknown:
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(parts)}")
+    about = machine.describe() | {
+        "node": find_node().version,
+        "sandbox_tier": status_of_this_host(unsafe=False).tier,
+        "user": "root" if os.geteuid() == 0 else "ordinary",
     }
-    print(json.dumps(figures, indent=2))
+    chosen = {name: part for name, part in parts.items() if not arguments.only or name in arguments.only}
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            figures = runner.run(_measure(chosen))
+    except asyncio.CancelledError:
+        sys.exit(128 + signal.SIGTERM)
+    about["load_average_at_end"] = os.getloadavg()[0]
+    print(json.dumps({"machine": about, **figures}, indent=2))
 
 
-uvloop.run(main())
+if __name__ == "__main__":
+    main()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import cli_page
 import errors_page
+import escapes_page
 import extensibility_points
 import limits_page
 import settings_page
@@ -22,6 +23,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "settings.md": settings_page.render,
     "limits.md": limits_page.render,
     "errors.md": errors_page.render,
+    "escapes.md": escapes_page.render,
     "cli.md": cli_page.render,
     "extensibility-points.md": extensibility_points.render,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tenterhook.sandbox import KINDS, LimitKind
+from tenterhook.sandbox.limit_kinds import unit_of
 from tenterhook.settings import Settings, environment_name
 
 _INTRODUCTION = """\
@@ -48,4 +49,4 @@ def _amount(kind: LimitKind, amount: float) -> str:
         for size, unit in ((1024**3, "GiB"), (1024**2, "MiB"), (1024, "KiB")):
             if amount >= size and amount % size == 0:
                 return f"{amount / size:g} {unit}"
-    return f"{kind.text_of(amount)} {kind.unit}"
+    return f"{kind.text_of(amount)} {unit_of(amount, kind.unit)}"

@@ -37,6 +37,7 @@ PACKAGES: dict[str, str] = {
     "starlette": "parses every request",
     "fastapi": "parses every request",
     "pydantic-core": "parses every body",
+    "dnspython": "reads hooks' questions to DNS, and the answers",
     "asyncpg": "speaks to the database",
     "sqlalchemy": "speaks to the database",
 }

@@ -226,7 +226,8 @@ class Settings(BaseSettings):
     )
     warm_processes: Annotated[int, Field(ge=0)] = Field(
         default=2,
-        description="Node processes kept started for whichever tenant needs one next; 0 starts each when it is needed.",
+        description="Node processes kept started for whichever tenant needs one next; 0 starts each when it is needed. "
+        "Without effect in gate mode, and for hooks whose process has limits of its own.",
     )
     one_process_per_hook: bool = Field(
         default=False,
@@ -235,7 +236,7 @@ class Settings(BaseSettings):
     )
     crash_backoff_first_seconds: PositiveFloat = Field(
         default=1.0,
-        description="Wait before a hook or tenant whose process has crashed gets another; doubled with each crash.",
+        description="Wait before a hook whose process has crashed gets another; doubled with each crash.",
     )
     crash_backoff_maximum_seconds: PositiveFloat = Field(
         default=60.0,

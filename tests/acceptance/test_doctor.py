@@ -26,6 +26,9 @@ def test_before_init_it_looks_and_leaves_nothing(tmp_path):
         ("machine", "clock"),
     } <= names
     assert report["sandbox"]["layers"]
+    (hook,) = [finding for finding in report["findings"] if finding["name"] == "hook"]
+    assert hook["weight"] == "ok"
+    assert hook["detail"].startswith("ran in ")
     assert not data.exists()
 
 
@@ -56,6 +59,29 @@ def test_settings_that_cannot_be_used_are_a_problem_among_the_rest(tmp_path):
     problems = [finding for finding in report["findings"] if finding["weight"] == "problem"]
     assert "TENTERHOOK_PORTT" in problems[0]["detail"]
     assert any(finding["area"] == "node" for finding in report["findings"])
+
+
+def test_grants_that_cannot_be_read_are_a_problem(tmp_path):
+    variables = {"TENTERHOOK_DATA_DIR": str(tmp_path), "TENTERHOOK_EGRESS_ALLOW": "10.0.0.1 nonsense"}
+    report = json.loads(tenterhook("doctor", "--json", env=environment(**variables)).stdout)
+    (settings,) = [finding for finding in report["findings"] if finding["area"] == "settings"]
+    assert settings["weight"] == "problem"
+    assert "TENTERHOOK_EGRESS_ALLOW: '10.0.0.1': the port is missing" in settings["detail"]
+
+
+def test_a_hook_that_cannot_start_is_seen_although_every_layer_holds(tmp_path):
+    absent = str(tmp_path / "absent.pem")
+    done = tenterhook(
+        "doctor",
+        "--json",
+        env=environment(TENTERHOOK_DATA_DIR=str(tmp_path), TENTERHOOK_EXTRA_CA_FILE=absent),
+    )
+    report = json.loads(done.stdout)
+    (hook,) = [finding for finding in report["findings"] if finding["name"] == "hook"]
+    assert done.returncode == 1
+    assert report["sandbox"]["tier"] > 0
+    assert hook["weight"] == "problem"
+    assert absent in hook["detail"]
 
 
 def test_a_database_that_is_not_there_is_a_problem_and_its_password_stays_secret(tmp_path):

@@ -46,6 +46,7 @@ def test_arguments_win_over_the_environment_and_it_over_the_file(tmp_path, monke
         ("TENTERHOOK_MAX_THREADS_PER_PROCESS", "23", "TENTERHOOK_MAX_THREADS_PER_PROCESS"),
         ("TENTERHOOK_MAX_OPEN_FILES", "63", "TENTERHOOK_MAX_OPEN_FILES"),
         ("TENTERHOOK_CPU_PERCENT", "4", "TENTERHOOK_CPU_PERCENT"),
+        ("TENTERHOOK_EGRESS_ALLOW", "10.0.0.1 nonsense", "TENTERHOOK_EGRESS_ALLOW: '10.0.0.1': the port is"),
         ("TENTERHOOK_PROT", "8080", "Unknown settings.*TENTERHOOK_PROT"),
         ("TENTERHOOK_CONFIG_FILE", "absent.toml", "absent.toml"),
     ],

@@ -19,6 +19,7 @@ from tenterhook.cli.management_client import ManagementClient, RefusedError, man
 from tenterhook.cli.options import AsJSON, Data, HookName, ProfileFile
 from tenterhook.cli.profile import find_profile
 from tenterhook.cli.terminal import on_one_line, output, remark, say, say_json
+from tenterhook.egress import DEFAULT_LIST_PORT, Entry, InvalidEntryError
 
 PANEL = "Hooks"
 DEFAULT = "default"
@@ -238,17 +239,19 @@ def _amount(option: str, text: str | None, unit: str) -> float | int | str | Non
 
 def _list_after(present: list[str], added: list[str], removed: list[str]) -> list[str]:
     """Return the list after a change; what is to go must be on it."""
-    gone = {_with_port(entry) for entry in removed}
+    gone = {_canonical(entry) for entry in removed}
     missing = sorted(gone - set(present))
     if missing:
         raise CommandError(f"Not on the list: {', '.join(missing)}", ExitCode.NOT_FOUND)
     return [*(entry for entry in present if entry not in gone), *added]
 
 
-def _with_port(entry: str) -> str:
-    """Return an entry as the server writes it, so far as its port goes."""
-    entry = entry.strip().lower()
-    return entry if re.search(r"[^:]:([0-9]+|\*)$|\]:([0-9]+|\*)$", entry) else f"{entry}:443"
+def _canonical(entry: str) -> str:
+    """Return an entry as the server writes it."""
+    try:
+        return str(Entry.parse(entry, default_port=DEFAULT_LIST_PORT))
+    except InvalidEntryError as error:
+        raise CommandError(error.message) from error
 
 
 def _print_limits(settings: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
 from tenterhook.egress.addresses import Address
 
@@ -91,14 +91,3 @@ class Judgement:
     def not_on_hooks_list(self) -> bool:
         """Say whether the hook's own list refuses it, not the operator's policy."""
         return self.reason in {Reason.NOT_LISTED, Reason.NAME_NOT_LISTED}
-
-    def to_json(self) -> dict[str, Any]:
-        """Return what a run keeps of it."""
-        return {
-            "allowed": self.allowed,
-            "reason": self.reason.value,
-            "explanation": self.explanation,
-            "setting": self.setting,
-            "entry_to_add": self.entry_to_add,
-            "reported": self.reported,
-        }

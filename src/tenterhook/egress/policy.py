@@ -102,7 +102,7 @@ class Policy:
         """Judge a question to DNS. In the mode ``enforce`` only listed names are asked for: DNS is no way out."""
         asked = queried_name(name)
         if asked is None:
-            return _refused(Reason.INVALID_NAME, f"{name[:80]!r} is no name of a host or a service.")
+            return _refused(Reason.INVALID_NAME, "This is no name of a host or a service.")
         if record_type.upper() in _ZONE_TRANSFERS:
             return _refused(Reason.ZONE_TRANSFER, "Whole DNS zones are not asked for; ask for single names.")
         if f".{asked}".endswith(_REVERSE_ZONES):

@@ -4,18 +4,15 @@
     report    the same, and every connection that ``enforce`` would refuse is marked in its run
     enforce   only what the list names, and of that only what the policy permits
 
-Two hooks may share a process only if what they may reach is the same: ``digest`` is made for being part of a process's
-key. In the mode ``open`` it leaves the list out, as the list changes nothing there.
+Two hooks may share a process only if what they may reach is the same: equal rules are equal values, which stand in what
+a process is known by (``Confinement``).
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cached_property
 from typing import Any, ClassVar, Final
 
 from tenterhook.egress.addresses import Address
@@ -104,12 +101,6 @@ class Rules:
     def to_json(self) -> dict[str, Any]:
         """Return what ``from_json`` reads, in canonical form."""
         return {"mode": self.mode.value, "allow": [str(entry) for entry in self.allow]}
-
-    @cached_property
-    def digest(self) -> str:
-        """Return a short text that is equal exactly for rules with the same effect on a process."""
-        effective = {"mode": Mode.OPEN.value} if self.mode is Mode.OPEN else self.to_json()
-        return hashlib.sha256(json.dumps(effective, sort_keys=True).encode()).hexdigest()[:32]
 
     def lists(self, address: Address, port: int, names: Iterable[str]) -> bool:
         """Say whether the list names a connection."""

@@ -40,7 +40,12 @@ class EgressProposal:
 
 def propose_list(connections: Sequence[PastConnection], rules: Rules) -> EgressProposal:
     """Draw up what a list needs. Connections to the tenant's own URL need no entry."""
-    reached = [each for each in connections if each.allowed and each.reason != Reason.OWN_URL]
+    # A name that was only marked has its connection beside it, with the right port.
+    reached = [
+        each
+        for each in connections
+        if each.allowed and each.address is not None and each.reason != Reason.OWN_URL
+    ]
     refused = [each for each in connections if each.reason in {Reason.NOT_LISTED, Reason.NAME_NOT_LISTED}]
     entries = _entries(reached, rules)
     return EgressProposal(

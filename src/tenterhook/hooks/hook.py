@@ -14,9 +14,7 @@ from tenterhook.egress import Mode, Rules
 from tenterhook.hooks.extensibility_point import TriggerId
 from tenterhook.hooks.module_sets import ModuleFailure
 from tenterhook.ids import HookId, TenantId
-from tenterhook.sandbox import KIND_OF
 from tenterhook.sandbox.modules import ModuleSet, ResolvedModule
-from tenterhook.settings import Settings
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,10 +114,6 @@ class HookSettings:
         """Return a strong entity tag, quotes included."""
         seen = json.dumps([self.limits, self.rules.to_json(), self.own_process], sort_keys=True)
         return f'"{hashlib.sha256(seen.encode()).hexdigest()[:32]}"'
-
-    def effective(self, settings: Settings) -> dict[str, float]:
-        """Return every limit as the next attempt will have it."""
-        return {name: kind.effective(settings, self.limits) for name, kind in KIND_OF.items()}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

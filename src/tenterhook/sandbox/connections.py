@@ -10,10 +10,12 @@ nobody claims (native code, another thread) belongs to every run that was open w
 where there were several. Verdicts are the gate's alone: a forged claim can move a record between the runs of one
 tenant, but neither make nor hide one, for an unclaimed record is shown in all of them.
 
-Names that DNS refused come as records without a port; they belong to the runs that said they would ask for the name.
+Names that DNS refused, or that ``report`` marks, come as records without a port; they belong to the runs that said they
+would ask for the name. Addresses that were kept back end here, in the operator's log: runs are read by the hooks'
+authors, who must not learn them.
 What became of a connection in progress (``outcome``) counts if it comes before the run is over.
 
-Pure bookkeeping, no clock and no loop. Everything is bounded: ``MAX_PER_RUN`` attempts, ``MAX_PENDING`` records and
+Bookkeeping, no clock and no loop. Everything is bounded: ``MAX_PER_RUN`` attempts, ``MAX_PENDING`` records and
 claims that wait for each other; the oldest give way. Whoever keeps a ledger asks ``is_complete`` when a run has settled,
 and waits ``WAIT_SECONDS`` at most for what is still on its way.
 """
@@ -27,7 +29,12 @@ from collections import OrderedDict, deque
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import structlog
+
+from tenterhook.egress import GRANTS_SETTING, Reason
 from tenterhook.sandbox.execution import ConnectionAttempt
+
+_log = structlog.get_logger(__name__)
 
 MAX_PER_RUN = 512
 """Attempts kept for one run, of those that were allowed and of those that were refused each."""
@@ -37,7 +44,8 @@ WAIT_SECONDS = 0.1
 """How long a settled run waits for records that are still on their way from the gate."""
 UNJUDGED = "unjudged"
 """The reason of a connection where there is no gate."""
-_LONGEST_NAME = 255
+LONGEST_NAME = 255
+"""Characters of a name that are kept; what is longer is cut."""
 _MAX_NAMES = 16
 
 
@@ -50,7 +58,7 @@ class GateRecord:
     main_thread: bool
     """Made by the thread that runs the hooks' JavaScript; other threads' order says nothing."""
     address: str | None
-    """As text, without brackets. Of a refused name an address whose telling was refused, if it has one."""
+    """As text, without brackets; None of a refused name."""
     port: int | None
     """None: a name that DNS refused."""
     names: tuple[str, ...] = ()
@@ -86,15 +94,12 @@ class GateRecord:
         names = fields.get("names", ())
         if "name" in fields:
             names = (fields["name"],)
-            kept_back = fields.get("addresses") or (None,)
-            values |= {
-                "sequence": 0,
-                "main_thread": False,
-                "allowed": False,
-                "address": kept_back[0],
-                "port": None,
-            }
-        values["names"] = tuple(str(name)[:_LONGEST_NAME] for name in names[:_MAX_NAMES])
+            marked = fields.get("reason") == Reason.NAME_OK  # else the gate would not tell of it
+            values |= {"sequence": 0, "main_thread": False, "address": None, "port": None}
+            values |= {"allowed": marked, "reported": marked}
+            if fields.get("addresses"):
+                values |= _withheld(fields)
+        values["names"] = tuple(str(name)[:LONGEST_NAME] for name in names[:_MAX_NAMES])
         return cls(**values)
 
     def to_attempt(self, *, offset_ms: float, shared: bool = False) -> ConnectionAttempt:
@@ -114,6 +119,30 @@ class GateRecord:
             established=self.established,
             shared=shared,
         )
+
+
+def _withheld(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a run may say of a name whose addresses were kept back; the operator's log gets the rest.
+
+    The words are the same whatever the address is: its kind, too, would tell a hook's author about the operator's network.
+    """
+    name = str(fields["name"])[:LONGEST_NAME]
+    _log.info(
+        "egress_name_withheld",
+        name=name,
+        addresses=list(fields["addresses"]),
+        reason=fields.get("reason"),
+        explanation=fields.get("explanation"),
+    )
+    return {
+        "reason": Reason.NOT_PUBLIC.value,
+        "explanation": (
+            f"{name} leads to an address that is not public, and hooks are not told which; the server's log says it. "
+            f"Where such an address can be allowed, the operator does so in {GRANTS_SETTING}."
+        ),
+        "setting": GRANTS_SETTING,
+        "entry_to_add": None,
+    }
 
 
 def _errno_name(number: int) -> str | None:
@@ -295,7 +324,10 @@ class ConnectionLedger:
         askers = [run for run, known in self._open.items() if names & known.names.keys()]
         for run in askers or self._open:
             kept = self._open[run].kept
-            if any(one.port is None and names & {_plain(n) for n in one.names} for _, one in kept):
+            if any(
+                one.port is None and one.allowed == record.allowed and names & {_plain(n) for n in one.names}
+                for _, one in kept
+            ):
                 continue
             asked = next(
                 (self._open[run].names[name] for name in names if name in self._open[run].names), None

@@ -147,7 +147,7 @@ class ConnectionAttempt:
 
     offset_ms: float
     address: str | None
-    """Of a refused name an address that was kept back, or None where there is none."""
+    """None where it is a name that was refused."""
     port: int | None
     """None where it is a name that was refused."""
     names: tuple[str, ...] = ()
@@ -189,7 +189,7 @@ class Execution:
     connections: tuple[ConnectionAttempt, ...]
     """Outgoing connections it tried to open, whatever the protocol, and names that DNS refused; oldest first."""
     notes: tuple[str, ...]
-    """Remarks for the reader: ``cb`` called twice, settled by force, …"""
+    """Remarks for the reader: ``cb`` called twice, settled by force, a limit of its process that it met, …"""
     limit: LimitHit | None
     """The limit that ended it, if one did."""
     started_at: dt.datetime | None
@@ -211,11 +211,6 @@ class Execution:
     def refused(self) -> tuple[ConnectionAttempt, ...]:
         """What the egress policy refused."""
         return tuple(attempt for attempt in self.connections if not attempt.allowed)
-
-    @property
-    def succeeded(self) -> bool:
-        """Whether the hook did its work, as far as it told."""
-        return self.outcome in {Outcome.OK, Outcome.OK_WITH_FAILED_CALLS}
 
 
 class Observer(Protocol):

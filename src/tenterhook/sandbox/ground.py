@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
+import stat
 import struct
 import subprocess
 from collections.abc import Iterable
@@ -33,6 +34,7 @@ from tenterhook.sandbox.jail.protections import NONE_REMOVED, Protection
 from tenterhook.sandbox.limits import Confinement
 from tenterhook.sandbox.node_binary import NodeBinary
 from tenterhook.sandbox.status import SandboxStatus
+from tenterhook.settings import environment_name
 
 RUNTIME_DIR = Path(__file__).with_name("runtime")
 _PT_INTERP = 3
@@ -69,16 +71,21 @@ def find_ground(
             folder.mkdir(parents=True)
             folder.chmod(0o755)  # whatever the umask
     path = node.path.resolve()
+    if ca_file is not None:
+        check_ca_file(ca_file)
     own_uids = os.geteuid() == 0
-    if mode is Mode.NAMESPACES and Protection.MOUNT_NAMESPACE in removed:
-        own_uids = own_uids and Protection.OWN_UID not in removed
-    if own_uids and not path.stat().st_mode & 0o001:
-        raise ConfigurationError(
-            f"Hooks run under user ids of their own and cannot run {path}. Open it with: chmod 755 {path}"
-        )
+    if own_uids and Protection.OWN_UID not in removed:
+        _require_open(path, stat.S_IXOTH)
+        if mode is not Mode.NAMESPACES or Protection.MOUNT_NAMESPACE in removed:
+            # Nothing is bound or copied into a tree: a process under another uid must come to it by its path.
+            _require_enterable(path)
+            _require_enterable(RUNTIME_DIR / "main.cjs")
+            if ca_file is not None:
+                _require_open(ca_file, stat.S_IROTH)
+                _require_enterable(ca_file)
     return Ground(
         mode=mode,
-        own_uids=os.geteuid() == 0,
+        own_uids=own_uids,
         node=str(path),
         libraries=libraries_of(path),
         runtime_dir=str(RUNTIME_DIR),
@@ -87,6 +94,38 @@ def find_ground(
         cgroups=cgroups,
         removed=removed,
     )
+
+
+def check_ca_file(file: Path) -> None:
+    """Read the operator's certificates, as Node will.
+
+    Raises:
+        ConfigurationError: they cannot be read; Node would go without them and say nothing.
+    """
+    name = environment_name("extra_ca_file")
+    try:
+        file.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"{name}: {file} cannot be read: {error.strerror}.") from error
+
+
+def _require_open(file: Path, permission: int) -> None:
+    if not file.stat().st_mode & permission:
+        mode = "755" if permission == stat.S_IXOTH else "644"
+        raise ConfigurationError(
+            f"Hooks run under user ids of their own and cannot use {file}. Open it with: chmod {mode} {file}"
+        )
+
+
+def _require_enterable(file: Path) -> None:
+    """Refuse where another user cannot come to a file (a home that is closed to others), as the path goes and its links."""
+    for parent in sorted({*file.absolute().parents, *file.resolve().parents}):
+        if not parent.stat().st_mode & stat.S_IXOTH:
+            raise ConfigurationError(
+                f"Hooks run under user ids of their own, and without namespaces they cannot come to {file}, because "
+                f"{parent} is closed to other users. Start Tenterhook as an ordinary user, keep the file elsewhere, or "
+                f"let others pass with: chmod o+x {parent}"
+            )
 
 
 def _interpreter_of(binary: Path) -> str | None:

@@ -61,6 +61,11 @@ class LimitKind:
         return str(int(value)) if self.whole else f"{value:g}"
 
 
+def unit_of(value: float, unit: str) -> str:
+    """Return the unit as it stands after a value: one connection, two connections."""
+    return unit.removesuffix("s") if value == 1 else unit
+
+
 _MIB = 1024 * 1024
 
 KINDS: tuple[LimitKind, ...] = (

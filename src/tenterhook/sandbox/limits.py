@@ -1,4 +1,4 @@
-"""How much a run and its process may use, and which limit ended it.
+"""How much a run and its process may use, and which limit ended it, or was met by it.
 
     Limits         of one run; runs with different ones share a process
     Confinement    of one process, fixed when it starts; runs share a process only if it is the same for both
@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from tenterhook.egress import Entry, Mode, Rules
-from tenterhook.sandbox.limit_kinds import KIND_OF, KINDS
+from tenterhook.sandbox.limit_kinds import KIND_OF, KINDS, unit_of
 from tenterhook.settings import Settings, environment_name
 
 
@@ -89,7 +89,7 @@ _KIND_OF_FIELD = {kind.field: kind for kind in KINDS}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LimitHit:
-    """The limit that ended a run, in words for its reader."""
+    """The limit that ended a run, or that it met, in words for its reader."""
 
     name: str
     """``wall_time``, ``grace``, ``memory``, ``result_size``, ``threads``, ``open_files``, ``scratch`` or ``connections``."""
@@ -103,7 +103,8 @@ class LimitHit:
     """The property of the hook's own settings that raises it for this one."""
 
     def __str__(self) -> str:
-        amount = f"{self.value:g} {self.unit}" if self.unit == "seconds" else f"{self.value:,.0f} {self.unit}"
+        number = f"{self.value:g}" if self.unit == "seconds" else f"{self.value:,.0f}"
+        amount = f"{number} {unit_of(self.value, self.unit)}"
         how = f"{self.setting} changes it"
         if self.hook_setting is not None:
             option = KIND_OF[self.hook_setting].option

@@ -1,7 +1,7 @@
 """Masking: what a run leaves behind never holds the values of its hook's secrets.
 
-A value is looked for as it is and as programs tend to write it: escaped for JSON and JavaScript, percent-encoded (URI,
-URI component, form), in Base64 (standard and URL alphabet, at each of the three positions it can have in a longer text,
+A value is looked for as it is and as programs tend to write it: in lower case and escaped as in host names, escaped for
+JSON and JavaScript, percent-encoded (URI, URI component, form), in Base64 (standard and URL alphabet, at each of the three positions it can have in a longer text,
 as in ``Authorization: Basic``) and in hexadecimal. Each is replaced by ``[secret NAME]``. A value of several lines (a
 private key) is also looked for line by line.
 
@@ -34,10 +34,15 @@ _SHORTEST_LINE = 16
 _SHORTEST_CODE = 8
 _SHORTEST_CUT = 4
 _MOST_CUTS_TRIED = 64
+_MOST_WALKED_CHARACTERS = 64 * 1024
+"""Of a document that holds secrets; a longer one is not kept at all."""
 _KEPT_SETS = 256
 # What encodeURIComponent and encodeURI leave as it is.
 _URI_COMPONENT_SAFE = "!'()*~-._"
 _URI_SAFE = _URI_COMPONENT_SAFE + ";/?:@&=+$,#"
+# What dnspython escapes in a label; the dot stands between labels.
+_ESCAPED_BY_ITSELF = '"();\\@$'
+_UNLIKE_A_NAME = re.compile(r'["();\\@$]|[^\x21-\x7e]')
 
 
 class Masker:
@@ -95,12 +100,26 @@ class Masker:
         """Return a JSON value with every text in it masked, names of members too."""
         if not self._places:
             return value
+        if isinstance(value, dict | list):
+            return self._container(value)
+        return self._walk(value)
+
+    def _container(self, value: Json) -> Json:
+        """Mask a document: searched once as its text, and not string by string, of which a document may have a million."""
+        text = json.dumps(value, ensure_ascii=False)
+        if not any(form in text for form, _place in self._places):
+            return value
+        if len(text) <= _MOST_WALKED_CHARACTERS:
+            return self._walk(value)
+        return f"[{len(text):,} characters that hold secrets]"
+
+    def _walk(self, value: Json) -> Json:
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, list):
-            return [self.json(each) for each in value]
+            return [self._walk(each) for each in value]
         if isinstance(value, dict):
-            return {self.text(name): self.json(each) for name, each in value.items()}
+            return {self.text(name): self._walk(each) for name, each in value.items()}
         return value
 
 
@@ -142,6 +161,8 @@ def _lines(value: str) -> Iterator[str]:
 
 def _written(value: str) -> Iterator[str]:
     yield value
+    yield value.lower()  # as in the host of a URL
+    yield _UNLIKE_A_NAME.sub(_escaped_in_name, value.lower())
     yield json.dumps(value, ensure_ascii=False)[1:-1]
     yield json.dumps(value)[1:-1]
     yield (
@@ -156,6 +177,13 @@ def _written(value: str) -> Iterator[str]:
         yield code.replace("+", "-").replace("/", "_")
     yield data.hex()
     yield data.hex().upper()
+
+
+def _escaped_in_name(found: re.Match[str]) -> str:
+    """Return a character as the gate's name server writes it in a name that it was asked for (RFC 4343)."""
+    if found[0] in _ESCAPED_BY_ITSELF:
+        return f"\\{found[0]}"
+    return "".join(f"\\{byte:03d}" for byte in found[0].encode("utf-8", "replace"))
 
 
 def _base64_cores(data: bytes) -> Iterator[str]:

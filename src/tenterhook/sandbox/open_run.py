@@ -18,7 +18,7 @@ from typing import Any
 import structlog
 
 from tenterhook.clock import Clock
-from tenterhook.sandbox.connections import ConnectionLedger
+from tenterhook.sandbox.connections import LONGEST_NAME, ConnectionLedger
 from tenterhook.sandbox.execution import (
     Call,
     ConnectionAttempt,
@@ -30,6 +30,7 @@ from tenterhook.sandbox.execution import (
     Outcome,
     Verdict,
 )
+from tenterhook.sandbox.explaining import explained, limit_met
 from tenterhook.sandbox.limits import Confinement, LimitHit, Limits, result_size
 from tenterhook.sandbox.masking import masker_of
 from tenterhook.sandbox.protocol import Fields, ProtocolViolation
@@ -42,7 +43,6 @@ _MAX_CALLS = 512
 _MAX_NOTES = 32
 _LINE_OVERHEAD_BYTES = 32
 _LONGEST_LINE = 65_536
-_NOT_FOUND = ("ENOTFOUND", "EREFUSED", "EAI_AGAIN")
 
 
 class OpenRun:
@@ -119,11 +119,6 @@ class OpenRun:
     def started(self) -> bool:
         """Whether the process said that it begins."""
         return self._started is not None
-
-    @property
-    def called_back(self) -> bool:
-        """Whether the verdict is there."""
-        return self._called_back is not None
 
     def joins(self, ledger: ConnectionLedger, number: int) -> None:
         """It is sent to the process whose connections the ledger keeps."""
@@ -276,10 +271,20 @@ class OpenRun:
         taken, unlisted = ledger.take(number)
         if unlisted:
             self.note(f"{unlisted} more connections were tried than are listed.")
-        return tuple(
-            dataclasses.replace(attempt, names=tuple(self._masker.text(name) for name in attempt.names))
-            for attempt in taken
+        return tuple(self._masked(attempt) for attempt in taken)
+
+    def _masked(self, attempt: ConnectionAttempt) -> ConnectionAttempt:
+        """Mask what a hook can put a secret into: the names it asks for, and with them what is said of them."""
+        return dataclasses.replace(
+            attempt,
+            address=self._masker.text_or_none(attempt.address),
+            names=tuple(map(self._masked_name, attempt.names)),
+            explanation=self._masker.text(attempt.explanation),
+            entry_to_add=self._masker.text_or_none(attempt.entry_to_add),
         )
+
+    def _masked_name(self, name: str) -> str:
+        return self._masker.text(name) if len(name) < LONGEST_NAME else self._masker.cut_text(name)
 
     def finish_settled(self) -> None:
         """End as the verdict and what came after it say."""
@@ -349,7 +354,10 @@ class OpenRun:
         self, outcome: Outcome, *, error: HookError | None, limit: LimitHit | None, suspect: bool
     ) -> Execution:
         self._connections = self._take_connections()
-        error = None if error is None else _explained(error, self._connections)
+        met = None if self._confinement is None else limit_met(self._confinement, error, self._connections)
+        if met is not None:
+            self.note(f"Met the {met}.")
+        error = None if error is None else explained(error, self._connections)
         now, moment = self._clock.now(), self._clock.monotonic_seconds()
         origin = self._started[1] if self._started is not None else self._asked_at
         return Execution(
@@ -375,16 +383,3 @@ class OpenRun:
             milliseconds_to_settled=(moment - origin) * 1000,
             suspect=suspect,
         )
-
-
-def _explained(error: HookError, connections: tuple[ConnectionAttempt, ...]) -> HookError:
-    """Say that a name was refused, where the error says only that it was not found; the process cannot tell the two apart."""
-    told = f"{error.message}\n{error.stack or ''}"
-    for attempt in connections:
-        if attempt.port is None and any(
-            f"{sign} {name}" in told for name in attempt.names for sign in _NOT_FOUND
-        ):
-            return dataclasses.replace(
-                error, message=f"{error.message}: {attempt.explanation or attempt.reason}"
-            )
-    return error

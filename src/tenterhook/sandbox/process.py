@@ -108,7 +108,9 @@ class NodeProcess(asyncio.Protocol):
         self._last_words = LastWords(child.errors)
         self._ready_timer = loop.call_later(READY_SECONDS, self._on_not_ready)
         self._why: str | None = None
-        self._storage_questions = StorageQuestions(send=self._send, violated=self._on_violation)
+        self._storage_questions = StorageQuestions(
+            send=self._send, unread_bytes=self._unread_bytes, violated=self._on_violation
+        )
         self._settled: dict[int, asyncio.TimerHandle] = {}
         self._failure: str | None = None
         self._excused = False
@@ -270,11 +272,16 @@ class NodeProcess(asyncio.Protocol):
             self.state = State.DRAINING
             self._loop.call_later(_STATUS_SECONDS, self.kill, "it closed its channel")
 
-    def _send(self, message: dict[str, Any]) -> None:
-        self._write(encode(message))
+    def _send(self, message: dict[str, Any]) -> int:
+        frame = encode(message)
+        self._write(frame)
+        return len(frame)
+
+    def _unread_bytes(self) -> int:
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
 
     def _write(self, frame: bytes) -> None:
-        if self._transport is None:
+        if self._transport is None or self._transport.is_closing():
             return
         self._transport.write(frame)
         if self._transport.get_write_buffer_size() > _MAX_UNREAD_BYTES:

@@ -12,7 +12,6 @@ import dataclasses
 import json
 import math
 import re
-from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from tenterhook.sandbox.execution import HookError
@@ -72,12 +71,6 @@ class FrameDecoder:
             self.clear()
         self.last_frame_bytes = len(body)
         return _parse(body)
-
-    def feed(self, data: bytes) -> Iterator[dict[str, Any]]:
-        """Yield all messages that are complete now; raises as ``next_message``."""
-        self.push(data)
-        while (message := self.next_message()) is not None:
-            yield message
 
     def _end(self) -> int | None:
         if len(self._pending) - self._at < _LENGTH_BYTES:

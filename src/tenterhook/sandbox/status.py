@@ -14,12 +14,10 @@ attempt then carries the mark ``unsandboxed``. On the other tiers that setting c
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from functools import cache
-from typing import Protocol
 
 from tenterhook.errors import TenterhookError
-from tenterhook.sandbox.jail.probing import probe
+from tenterhook.sandbox.jail.probing import Layer, Probe, probe
 from tenterhook.settings import environment_name
 
 UNSAFE_SETTING = environment_name("unsafe_run_hooks_without_sandbox")
@@ -38,44 +36,6 @@ class SandboxRefusedError(TenterhookError):
     code = "sandbox_refused"
 
 
-class Layer(Protocol):
-    """One layer of the sandbox, as probing found it."""
-
-    @property
-    def name(self) -> str:
-        """Return what it is called, such as ``landlock``."""
-        ...
-
-    @property
-    def available(self) -> bool:
-        """Return whether it holds here."""
-        ...
-
-    @property
-    def detail(self) -> str:
-        """Return what was found, for the operator alone: it may tell of the host."""
-        ...
-
-    @property
-    def lost(self) -> str:
-        """Return what is lost without it."""
-        ...
-
-
-class Probed(Protocol):
-    """What probing returns."""
-
-    @property
-    def tier(self) -> int:
-        """Return 1, 2, 3 or 0."""
-        ...
-
-    @property
-    def layers(self) -> Sequence[Layer]:
-        """Return every layer, in the order in which they matter."""
-        ...
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SandboxStatus:
     """What protects hooks on this host, and whether they may run without."""
@@ -86,9 +46,9 @@ class SandboxStatus:
     """Whether the operator lets hooks run where there is no sandbox."""
 
     @classmethod
-    def of(cls, probed: Probed, *, unsafe: bool) -> SandboxStatus:
+    def of(cls, probed: Probe, *, unsafe: bool) -> SandboxStatus:
         """Join what probing found and what the operator set."""
-        return cls(tier=probed.tier, layers=tuple(probed.layers), unsafe=unsafe)
+        return cls(tier=probed.tier, layers=probed.layers, unsafe=unsafe)
 
     @property
     def missing(self) -> tuple[Layer, ...]:
@@ -141,7 +101,7 @@ class SandboxStatus:
 
 
 @cache
-def _probed() -> Probed:
+def _probed() -> Probe:
     found = probe()
     # A worker believes this for all its life: on a machine that was out of breath, a second look is worth a second.
     return found if found.tier else probe()
@@ -154,8 +114,6 @@ def status_of_this_host(*, unsafe: bool) -> SandboxStatus:
 
 __all__ = [
     "UNSAFE_SETTING",
-    "Layer",
-    "Probed",
     "SandboxRefusedError",
     "SandboxStatus",
     "status_of_this_host",

@@ -17,7 +17,10 @@ _LONGEST_ETAG = 256
 MAX_AT_ONCE = 64
 """Questions of one run that are open at a time."""
 MAX_ASKED_BYTES = 8 * 1024 * 1024
-"""Of one run, in all: sixteen documents of the largest size, or many small ones."""
+"""Of one run, questions and answers in all: sixteen documents of the largest size, or many small ones."""
+MAX_UNREAD_BYTES = 1024 * 1024
+"""What the process may leave unread before it gets another answer."""
+_PAUSE_SECONDS = 0.02
 _MARGIN_BYTES = 4096
 """What a question has besides the document."""
 
@@ -25,8 +28,16 @@ _MARGIN_BYTES = 4096
 class StorageQuestions:
     """Those of one process; on the event loop."""
 
-    def __init__(self, *, send: Callable[[dict[str, Any]], None], violated: Callable[[str], None]) -> None:
-        """Take who sends an answer, and who hears of a question that is not of the runtime's making."""
+    def __init__(
+        self,
+        *,
+        send: Callable[[dict[str, Any]], int],
+        unread_bytes: Callable[[], int],
+        violated: Callable[[str], None],
+    ) -> None:
+        """Take who sends an answer and says how long it was, how much is unread, and who hears of forged questions."""
+        self._unread_bytes = unread_bytes
+        self._one_at_a_time = asyncio.Lock()
         self._send = send
         self._violated = violated
         self._tasks: set[asyncio.Task[None]] = set()
@@ -36,7 +47,9 @@ class StorageQuestions:
         question = fields.integer("question")
         run.asked_bytes += frame_bytes
         if run.asked_bytes > MAX_ASKED_BYTES or frame_bytes > run.limits.storage_bytes + _MARGIN_BYTES:
-            return self._refuse(question, f"A run may send its storage {MAX_ASKED_BYTES:,} bytes in all.")
+            return self._refuse(
+                question, f"A run may exchange {MAX_ASKED_BYTES:,} bytes with its storage in all."
+            )
         if run.questions >= MAX_AT_ONCE:
             return self._refuse(question, "Too many questions at once.")
         run.questions += 1
@@ -56,13 +69,18 @@ class StorageQuestions:
 
     async def _answer(self, kind: str, run: OpenRun, fields: Fields, question: int) -> None:
         try:
-            answer = await _ask(run.storage, kind, fields)
+            # One after the other, each in a turn of its own, and none while the last ones are unread: a few bytes of
+            # question may have an answer of half a megabyte.
+            async with self._one_at_a_time:
+                while self._unread_bytes() > MAX_UNREAD_BYTES:  # noqa: ASYNC110 - transports tell of this to no event
+                    await asyncio.sleep(_PAUSE_SECONDS)
+                answer = await _ask(run.storage, kind, fields)
+                run.asked_bytes += self._send({"type": "answer", "question": question, **answer})
+                await asyncio.sleep(0)
         except ProtocolViolation as violation:
             self._violated(str(violation))
-            return
         finally:
             run.questions -= 1
-        self._send({"type": "answer", "question": question, **answer})
 
 
 async def _ask(storage: Storage | None, kind: str, fields: Fields) -> dict[str, Any]:

@@ -263,7 +263,7 @@ async def _close(charge: _Charge) -> None:
     if charge.gate is not None:
         charge.gate.close()
         with contextlib.suppress(Exception):  # told by ``_tell_if_broken``
-            await charge.gate.closed()
+            await asyncio.wait_for(charge.gate.closed(), PATIENCE_SECONDS)
     if charge.names is not None:
         await charge.names.close()
 

@@ -20,6 +20,7 @@ import os
 import select
 import signal
 import socket
+import time
 from typing import Any, NoReturn
 
 import tenterhook.sandbox.jail.filter as seccomp
@@ -37,6 +38,7 @@ _NAMESPACES = {
     Protection.IPC_NAMESPACE: namespaces.CLONE_NEWIPC,
     Protection.UTS_NAMESPACE: namespaces.CLONE_NEWUTS,
 }
+_PATIENCE_SECONDS = 2.0
 WATCH_MS = 200
 """How often memory and threads are looked at where no cgroup bounds them."""
 NODE_RESIDENT_BYTES = 96 * 1024 * 1024
@@ -269,7 +271,10 @@ class Zygote:
             signal.pidfd_send_signal(jail.pidfd, signal.SIGKILL)
             os.waitpid(jail.pid, 0)
         if self._cgroups is not None:
-            self._cgroups.remove()
+            deadline = time.monotonic() + _PATIENCE_SECONDS
+            # What was killed leaves its group a moment after it was waited for.
+            while not self._cgroups.remove() and time.monotonic() < deadline:
+                time.sleep(0.005)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

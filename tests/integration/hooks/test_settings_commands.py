@@ -110,6 +110,11 @@ async def test_list_grows_by_proposals_and_shrinks(run, create_hook, world):
         == "Mode: report\nList:\n  10.0.0.0/8:*\n"
     )
     assert "Not on the list" in await run("hooks", "egress", "first", "--remove", "b.example.com", expect=5)
+    # However it is written: the server keeps the canonical text.
+    await run("hooks", "egress", "first", "--allow", "[FD00::0:1]", "--allow", "bücher.example")
+    shown = await run("hooks", "egress", "first", "--remove", "[fd00::1]:443", "--remove", "BÜCHER.example")
+    assert shown.split() == ["Mode:", "report", "List:", "10.0.0.0/8:*"]
+    assert "without scheme" in await run("hooks", "egress", "first", "--remove", "https://a/x", expect=2)
 
     await record_run(world, world.acme, hook["id"], [made("93.184.216.34", 443, ["api.example.com"])])
     proposed = await run("hooks", "egress", "first", "--propose")

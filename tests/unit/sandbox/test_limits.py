@@ -73,6 +73,7 @@ def test_a_hit_says_how_much_it_was_and_who_can_raise_it():
         limits.open_files(512),
         limits.scratch(2**24),
         limits.connections(256),
+        limits.connections(1),
     ]
     assert [str(hit).partition(";")[0] for hit in hits] == [
         "wall time limit of 20 seconds",
@@ -83,6 +84,7 @@ def test_a_hit_says_how_much_it_was_and_who_can_raise_it():
         "open files limit of 512 files",
         "scratch limit of 16,777,216 bytes",
         "connections limit of 256 connections",
+        "connections limit of 1 connection",
     ]
     for hit in hits:
         kind = KIND_OF[hit.hook_setting]

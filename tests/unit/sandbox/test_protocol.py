@@ -21,7 +21,9 @@ def test_frames_arrive_whole_however_they_are_cut(messages: list[dict[str, objec
     stream = b"".join(encode(message) for message in messages)
     decoder = FrameDecoder(max_frame_bytes=1 << 20)
     received = [
-        message for at in range(0, len(stream), size) for message in messages_of(decoder, stream[at : at + size])
+        message
+        for at in range(0, len(stream), size)
+        for message in messages_of(decoder, stream[at : at + size])
     ]
     cleaned = json.loads(json.dumps(messages).replace("\\u0000", "\\ufffd"))
     assert received == cleaned

@@ -18,13 +18,12 @@ from starlette.responses import JSONResponse
 from tenterhook.api.authorization import ManagementToken, requires_scope
 from tenterhook.api.change_log import ChangeLog
 from tenterhook.api.dependencies import CurrentClock, CurrentDatabase, CurrentSettings
-from tenterhook.api.errors import PreconditionFailedError
 from tenterhook.api.hook_parts import CurrentHookEditor, HookIdInPath
-from tenterhook.api.preconditions import IfMatch, entity_tags
+from tenterhook.api.preconditions import IfMatch, answering_412, entity_tags
 from tenterhook.api.requests import DocumentedRoute, payload
 from tenterhook.database import Transaction
 from tenterhook.egress import MAX_ENTRIES, Mode
-from tenterhook.hooks import HookChangedError, HookSettings, HookSettingsChanges, get_hook_settings
+from tenterhook.hooks import HookSettings, HookSettingsChanges, get_hook_settings
 from tenterhook.sandbox import KINDS, LimitKind
 from tenterhook.settings import Settings, environment_name
 
@@ -156,7 +155,7 @@ async def update_settings(
             hook={"id": hook_id},
         )
 
-    try:
+    with answering_412():
         changed = await editor.change_settings(
             token.tenant.id,
             hook_id,
@@ -165,8 +164,6 @@ async def update_settings(
             if_match=entity_tags(if_match),
             record=record,
         )
-    except HookChangedError as error:
-        raise PreconditionFailedError(error.message) from error
     return JSONResponse(_body(changed, settings), headers={"ETag": changed.etag})
 
 

@@ -11,7 +11,6 @@ from starlette.responses import JSONResponse
 from tenterhook.api.authorization import ManagementToken, requires_scope
 from tenterhook.api.change_log import ChangeLog
 from tenterhook.api.dependencies import CurrentClock
-from tenterhook.api.errors import PreconditionFailedError
 from tenterhook.api.hook_parts import (
     CurrentHookEditor,
     HookDependencies,
@@ -22,10 +21,10 @@ from tenterhook.api.hook_parts import (
     log_save,
     saved_response,
 )
-from tenterhook.api.preconditions import IfMatch, entity_tags
+from tenterhook.api.preconditions import IfMatch, answering_412, entity_tags
 from tenterhook.api.requests import DocumentedRoute, payload
 from tenterhook.database import Transaction
-from tenterhook.hooks import HookChangedError, HookChanges, SavedHook
+from tenterhook.hooks import HookChanges, SavedHook
 
 router = APIRouter(route_class=DocumentedRoute, tags=["hooks"])
 
@@ -71,10 +70,8 @@ async def update_hook(
     async def record(transaction: Transaction, saved: SavedHook) -> None:
         await log_save(log, transaction, saved, sent=body.model_dump(exclude_unset=True), status=200)
 
-    try:
+    with answering_412():
         saved = await editor.update(
             token.tenant.id, hook_id, body.changes(), if_match=entity_tags(if_match), record=record
         )
-    except HookChangedError as error:
-        raise PreconditionFailedError(error.message) from error
     return saved_response(saved, status=200)

@@ -1,6 +1,6 @@
 """The command: asks everybody, shows what they found, and tells CI by the exit status.
 
-It works before `init` and beside a running server, starts no server and changes nothing. What it prints holds no
+It works before `init` and beside a running server, starts nothing but a process for one empty hook, and changes nothing. What it prints holds no
 secrets, so that it can be sent to somebody who helps.
 """
 
@@ -21,6 +21,7 @@ from tenterhook import settings as settings_module
 from tenterhook.cli.crossing import command
 from tenterhook.cli.doctor.finding import Finding, Weight, problem
 from tenterhook.cli.options import AsJSON, Data
+from tenterhook.cli.structured_logging import configure_logging
 from tenterhook.cli.terminal import on_one_line, output, say, say_json
 from tenterhook.errors import ConfigurationError
 
@@ -40,10 +41,12 @@ async def doctor(data: Data = None, as_json: AsJSON = False) -> None:
 
     Shows the sandbox's tier and each of its layers, found by trying them here and now; the age of Node; database, data
     folder, key, clock, disk; what hooks may reach beyond public addresses; and which unsafe settings are on. Run it as
-    the user and in the container that the server runs in. Nothing is started or changed, and no secret is printed.
+    the user and in the container that the server runs in. An empty hook is run; nothing else is started, nothing is
+    changed, and no secret is printed.
 
     The exit code is 1 if there is a problem, 0 with warnings only.
     """
+    configure_logging("text", "warning")  # what the sandbox has to say of the empty hook, beside the answer
     found, status = await examine(data)
     if as_json:
         say_json(report(found, status))
@@ -78,7 +81,11 @@ async def examine(data: Path | None) -> tuple[list[Finding], Any]:
     status = await asyncio.to_thread(
         status_of_this_host, unsafe=settings is not None and settings.unsafe_run_hooks_without_sandbox
     )
-    found += [*sandbox.sandbox_findings(status), *await sandbox.node_findings(now.date())]
+    found += [
+        *sandbox.sandbox_findings(status),
+        await sandbox.hook_finding(status, settings or settings_module.Settings.model_construct()),
+        *await sandbox.node_findings(now.date()),
+    ]
     if settings is not None:
         found += await database.database_findings(settings)
         found += [

@@ -5,19 +5,33 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import json
+import time
 
 from tenterhook.cli.doctor.finding import Finding, ok, problem, warning
-from tenterhook.errors import ConfigurationError
-from tenterhook.sandbox import NodeBinary, SandboxStatus, find_node
+from tenterhook.errors import ConfigurationError, TenterhookError
+from tenterhook.sandbox import (
+    Confinement,
+    Invocation,
+    NodeBinary,
+    Outcome,
+    SandboxPool,
+    SandboxStatus,
+    Script,
+    find_node,
+)
+from tenterhook.sandbox.jail.protections import Protection
 from tenterhook.sandbox.node_releases import MOST_DAYS, age_of, release_list
 from tenterhook.sandbox.status import UNSAFE_SETTING
+from tenterhook.settings import Settings
 
 _CONTAINERS = "docs/how-to/containers.md has the options for containers."
 _WHAT_TO_DO = (
-    "Use a kernel from 5.13 on with Landlock and seccomp user notification switched on, and do not let a container or "
-    f"service manager take them away. {_CONTAINERS}"
+    "Use Linux 5.9 or newer with seccomp user notification and namespaces, or 6.7 or newer with Landlock, and do not let a "
+    f"container or service manager take them away. {_CONTAINERS}"
 )
 _NODE_ANSWER_SECONDS = 20
+_HOOK_SECONDS = 60
+_EMPTY_HOOK = "module.exports = function (user, context, cb) { cb(); };"
 
 _NAMESPACES = (
     f"Allow unprivileged user namespaces (sysctl user.max_user_namespaces above 0; where the system has them, "
@@ -89,6 +103,52 @@ def _tier(sandbox: SandboxStatus) -> Finding:
         f"{text}; hooks run, with less around them",
         lost=f"what these layers give: {missing}" if missing else None,
         remedy=_CONTAINERS if sandbox.tier == 3 else None,
+    )
+
+
+async def hook_finding(sandbox: SandboxStatus, settings: Settings) -> Finding:
+    """Run an empty hook as the server runs hooks, because layers may hold one by one and a jail not start all the same.
+
+    It gets no control group: to have one, this program's own might have to be rearranged, and nothing is changed here.
+    """
+    if not sandbox.hooks_run:
+        return warning("sandbox", "hook", "not run: hooks are refused here")
+    began = time.monotonic()
+    try:
+        async with (
+            asyncio.timeout(_HOOK_SECONDS),
+            SandboxPool(
+                confinement=Confinement.from_settings(settings),
+                drain_seconds=0,
+                ca_file=settings.extra_ca_file,
+                unsafe=settings.unsafe_run_hooks_without_sandbox,
+                removed=frozenset({Protection.CGROUP}),
+            ) as pool,
+        ):
+            execution = await pool.run(
+                "doctor",
+                Script(key="doctor:empty", source=_EMPTY_HOOK),
+                Invocation(run_id="doctor", arguments=({}, {})),
+            )
+    except TimeoutError:
+        return _no_hook(f"did not end within {_HOOK_SECONDS} s")
+    except TenterhookError as error:
+        return _no_hook(f"did not run: {error.message}")
+    except OSError as error:
+        return _no_hook(f"did not run: {error.strerror or error}")
+    if execution.outcome is not Outcome.OK:
+        reason = "" if execution.error is None else f": {execution.error.message}"
+        return _no_hook(f"ended as {execution.outcome}{reason}")
+    return ok("sandbox", "hook", f"ran in {(time.monotonic() - began) * 1000:.0f} ms")
+
+
+def _no_hook(detail: str) -> Finding:
+    return problem(
+        "sandbox",
+        "hook",
+        f"an empty hook {detail}",
+        lost="hooks: their runs wait or fail; registrations that a hook decides on are refused",
+        remedy="What this command wrote to its log, and the server's log, say what the process for hooks met.",
     )
 
 

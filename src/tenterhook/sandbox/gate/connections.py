@@ -50,7 +50,7 @@ class RefusedName:
     record_type: str
     """``A``, ``AAAA``, ``SRV``, …"""
     addresses: tuple[str, ...] = ()
-    """Addresses that were kept back: for the operator, never for the process itself."""
+    """Addresses that were kept back: for the operator's log, never for the process, nor for its run."""
     reason: str
     """Why, as a word for programs."""
     explanation: str

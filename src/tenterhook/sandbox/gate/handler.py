@@ -46,8 +46,12 @@ from tenterhook.sandbox.gate.reporting import Reporter
 from tenterhook.sandbox.gate.socket_options import carry_over
 from tenterhook.sandbox.jail.syscalls import current_architecture
 
+RECOUNT_SECONDS = 0.1
+"""How long a process that has all its connections is believed to have them."""
 JUDGEMENTS_KEPT = 256
 """Of one process."""
+CONNECTIONS_SETTING = "TENTERHOOK_MAX_CONNECTIONS"
+"""The operator's default of ``max_connections``; the settings themselves are not loaded in this process."""
 
 _TIMEVAL = struct.Struct("@ll")
 
@@ -99,6 +103,7 @@ class ConnectHandler:
         self._architecture = current_architecture()
         # Inodes of the sockets that were put in, with some that were closed since.
         self._put_in: set[int] = set()
+        self._exhausted_until = 0.0
 
     def set_policy(self, policy: Policy) -> None:
         """Judge by this from now on. From any thread."""
@@ -206,7 +211,9 @@ class ConnectHandler:
                 Refusal(
                     errno=errno.EMFILE,
                     reason="too_many_connections",
-                    explanation=f"This process has {self._max_connections} connections open, and may have no more.",
+                    explanation=f"This process has {self._max_connections} connections open, and may have no more; "
+                    f"the hook's limit “connections” and {CONNECTIONS_SETTING} change that.",
+                    setting=CONNECTIONS_SETTING,
                 ),
                 names,
             )
@@ -225,9 +232,17 @@ class ConnectHandler:
         """Say whether the process has all connections that it may have; those it has closed are counted out first."""
         if len(self._put_in) + self._attempts.awaited < self._max_connections:
             return False
+        # To count is dear: whoever has all and asks again and again is believed for a moment.
+        now = time.monotonic()
+        if now < self._exhausted_until:
+            return True
+        self._exhausted_until = now + RECOUNT_SECONDS
         with contextlib.suppress(PermissionError):
             self._put_in &= self._process.sockets()
-        return len(self._put_in) + self._attempts.awaited >= self._max_connections
+        if len(self._put_in) + self._attempts.awaited >= self._max_connections:
+            return True
+        self._exhausted_until = 0.0
+        return False
 
     # --- connecting
 

@@ -9,7 +9,8 @@ asked for, the address it got and the one it connects to are the same: no rebind
 **Refused names** do not exist, for addresses (glibc would take ``REFUSED`` for a passing trouble, and ask again), and
 are ``REFUSED`` for the other types. **Addresses that the process could not connect to on any port are not told**: to
 tell them would let a hook read the operator's internal DNS, name by name. If none is left, the name does not exist. Both
-are reported with the reason and what would allow it, for the run; the process learns nothing from it.
+are reported with the reason and what would allow it; the process learns nothing from it, and of addresses that were kept
+back its run says nothing either: they are for the operator's log (``sandbox.connections``).
 
 Not held back: what records of other types say of internal names (SRV, TXT, CNAME). An operator whose internal zone is
 a secret uses the mode ``enforce``, where only listed names are asked for.

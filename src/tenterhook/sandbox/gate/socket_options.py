@@ -1,7 +1,7 @@
 """Options that a process set on its socket before connect(2), carried over to the one it is given instead.
 
 Copied is what a program sets for its own good. Not copied is what chooses a way or an identity: interface, mark,
-source address, ``IP_OPTIONS`` (source routes), fast open, filters, congestion control. What is not in the table is left
+source address, ``SO_LINGER`` (whoever closes last waits, and that may be we), ``IP_OPTIONS`` (source routes), fast open, filters, congestion control. What is not in the table is left
 at the kernel's default.
 """
 
@@ -11,6 +11,10 @@ import functools
 import socket
 import struct
 
+BUFFER_BYTES = 128 * 1024
+"""Of each direction of a connection: the socket is made by us, so no limit of the process counts what the kernel keeps for it."""
+MOST_BUFFER_BYTES = 256 * 1024
+"""What a process may ask for."""
 _SO_BUF_LOCK = 72
 """Which of the buffers' sizes was set by hand (Linux 5.14); linux/socket.h."""
 _LOCKED = ((1, socket.SO_SNDBUF), (2, socket.SO_RCVBUF))
@@ -21,7 +25,6 @@ _IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER, _IPV6_TCLASS = 10, 23, 67
 
 _OPTIONS: tuple[tuple[int, int, int], ...] = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 4),
-    (socket.SOL_SOCKET, socket.SO_LINGER, 8),
     (socket.SOL_SOCKET, socket.SO_REUSEADDR, 4),
     (socket.SOL_SOCKET, socket.SO_OOBINLINE, 4),
     (socket.SOL_SOCKET, socket.SO_RCVLOWAT, 4),
@@ -75,10 +78,12 @@ def carry_over(theirs: socket.socket, ours: socket.socket) -> None:
             _set(ours, level, option, value)
     by_hand = _buffers_set_by_hand(theirs)
     for bit, option in _LOCKED:
+        size = BUFFER_BYTES
         if by_hand & bit:
             # The kernel doubles what is set and tells the double.
-            (size,) = _INT.unpack(theirs.getsockopt(socket.SOL_SOCKET, option, _INT.size))
-            _set(ours, socket.SOL_SOCKET, option, _INT.pack(size // 2))
+            (doubled,) = _INT.unpack(theirs.getsockopt(socket.SOL_SOCKET, option, _INT.size))
+            size = min(doubled // 2, MOST_BUFFER_BYTES)
+        _set(ours, socket.SOL_SOCKET, option, _INT.pack(size))
 
 
 def _buffers_set_by_hand(theirs: socket.socket) -> int:

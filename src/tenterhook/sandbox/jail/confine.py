@@ -138,7 +138,8 @@ def _move_up(descriptor: int) -> int:
 
 
 def _limit(ground: Ground, plan: Plan) -> None:
-    limits = {resource.RLIMIT_CORE: 0}
+    # Not 0: that a kernel which hands cores to a program (apport, systemd-coredump) overlooks; 1 it heeds (core(5)).
+    limits = {resource.RLIMIT_CORE: 1}
     if ground.holds(Protection.OPEN_FILES_LIMIT):
         limits[resource.RLIMIT_NOFILE] = plan.open_files
     if ground.holds(Protection.FILE_SIZE_LIMIT):
@@ -202,7 +203,7 @@ def _restrict_files(ground: Ground, plan: Plan) -> None:
         files = ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/ld.so.cache")
         readable = (
             ground.runtime_dir,
-            *plan.modules,
+            *(plan.modules if ground.holds(Protection.TENANT_MODULES) else ground.module_dirs),
             *(() if ground.ca_file is None else (ground.ca_file,)),
             *(file for file in files if os.path.exists(file)),
         )

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import ctypes
 import os
-import platform
 import struct
+
+from tenterhook.sandbox.jail.syscalls import current_architecture
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -25,8 +26,6 @@ MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
 MS_REMOUNT, MS_NOATIME, MS_BIND, MS_REC = 32, 1024, 4096, 16384
 MS_PRIVATE, MS_SLAVE, MS_SHARED, MS_RELATIME = 1 << 18, 1 << 19, 1 << 20, 1 << 21
 MNT_DETACH = 2
-
-_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 
 
 def check(result: int, what: str) -> int:
@@ -71,7 +70,7 @@ def umount(target: str, flags: int = MNT_DETACH) -> None:
 
 def pivot_root_here() -> None:
     """Make the working folder, which is a mount, the root; the old root is taken off."""
-    check(syscall(_PIVOT_ROOT[platform.machine()], b".", b"."), "pivot_root")
+    check(syscall(current_architecture().table["pivot_root"], b".", b"."), "pivot_root")
     umount(".")
     os.chdir("/")
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import ctypes
 import os
-import platform
 import signal
 from pathlib import Path
 
 from tenterhook.sandbox.jail import libc
+from tenterhook.sandbox.jail.syscalls import current_architecture
 
 # linux/sched.h
 CLONE_NEWNS = 0x00020000
@@ -23,7 +23,6 @@ CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
 
-_CLONE = {"x86_64": 56, "aarch64": 220}
 # Keeps the lock of the interpreter: the copy must not find it half released.
 _locked_libc = ctypes.PyDLL(None, use_errno=True)
 
@@ -33,7 +32,7 @@ INSIDE_UID = 1000
 
 def clone(flags: int) -> int:
     """Copy this process into new namespaces; return the copy's pid, and 0 in the copy."""
-    number = ctypes.c_long(_CLONE[platform.machine()])
+    number = ctypes.c_long(current_architecture().table["clone"])
     zero = ctypes.c_long(0)
     result = _locked_libc.syscall(number, ctypes.c_ulong(flags | signal.SIGCHLD), zero, zero, zero, zero)
     return libc.check(int(result), "clone")

@@ -25,23 +25,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import subprocess
-import sys
-from pathlib import Path
+
+from tenterhook.sandbox.jail import bare_python
 
 TIME_LIMIT_SECONDS = 60.0
 """For all tries together. They take a quarter of a second; a machine that needs longer than this has other worries."""
-
-_PACKAGE = Path(__file__).resolve().parents[2]
-# The packages' own __init__ modules would load the whole product: ten times the tries' own time.
-_PROGRAM = """
-import sys, types
-sys.path[:] = {path!r}
-for name, folder in (("tenterhook", {package!r}), ("tenterhook.sandbox", {sandbox!r})):
-    module = sys.modules[name] = types.ModuleType(name)
-    module.__path__ = [folder]
-from tenterhook.sandbox.jail import trying
-trying.main()
-"""
 
 ALWAYS = frozenset({"no_new_privileges", "parent_death_signal", "seccomp_filter", "seccomp_notification"})
 """What every tier but 0 demands."""
@@ -78,10 +66,9 @@ class Probe:
 
 def probe() -> Probe:
     """Try every layer. Blocks for about a quarter of a second, and may be called from a process with threads."""
-    program = _PROGRAM.format(path=sys.path, package=str(_PACKAGE), sandbox=str(_PACKAGE / "sandbox"))
     try:
         done = subprocess.run(
-            [sys.executable, "-I", "-S", "-c", program],
+            bare_python.argv("tenterhook.sandbox.jail.trying", "main()"),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             cwd="/",

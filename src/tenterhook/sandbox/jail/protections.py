@@ -1,4 +1,4 @@
-"""What protects the host from a Node process, one name for each thing that can be taken away.
+"""What protects the host from a Node process, one name for each thing that can be taken away, but for one.
 
 All of them are on, always. A test that shows an attempt to fail takes the protection away and shows it to succeed; it
 passes ``removed`` to the constructor of the pool. No setting, environment variable or command line reaches that.
@@ -39,7 +39,8 @@ class Protection(enum.StrEnum):
     EGRESS_POLICY = "egress_policy"
     """The supervisor refuses addresses that are not permitted."""
     NO_NEW_PRIVILEGES = "no_new_privileges"
-    """Set-uid programs and file capabilities give nothing."""
+    """Set-uid programs and file capabilities give nothing. Stays where it is removed, but in unsafe mode: the kernel takes
+    Landlock and filters of a process without capabilities only after it."""
     CAPABILITIES = "capabilities"
     """No capability is left, and none can be had again."""
     OWN_UID = "own_uid"
@@ -61,7 +62,7 @@ class Protection(enum.StrEnum):
     CLEAN_ENVIRONMENT = "clean_environment"
     """No variable of the host's environment is inherited."""
     TENANT_MODULES = "tenant_modules"
-    """Only the module sets of the process's own tenant are mounted."""
+    """Only the module sets of the process's own tenant are mounted, or readable; without it all of the store are."""
 
 
 NONE_REMOVED: frozenset[Protection] = frozenset()

@@ -217,8 +217,9 @@ CHECKED: Mapping[str, Permission] = {
     "setsockopt": Permission(
         rule=Rule.SOCKET_OPTIONS,
         any_of=_options(
-            # REUSEADDR, SNDBUF, RCVBUF, KEEPALIVE, LINGER, and RCVTIMEO, SNDTIMEO with old and 64-bit times
-            (_SOL_SOCKET, (2, 7, 8, 9, 13, 20, 21, 66, 67)),
+            # REUSEADDR, SNDBUF, RCVBUF, KEEPALIVE, and RCVTIMEO, SNDTIMEO with old and 64-bit times. Never LINGER: the gate
+            # may be the last to close a socket, and would wait for its other side as long as the process said.
+            (_SOL_SOCKET, (2, 7, 8, 9, 20, 21, 66, 67)),
             # NODELAY, CORK, KEEPIDLE, KEEPINTVL, KEEPCNT, LINGER2, QUICKACK, USER_TIMEOUT, NOTSENT_LOWAT
             (_IPPROTO_TCP, (1, 3, 4, 5, 6, 8, 12, 18, 25)),
             (_IPPROTO_IP, (1,)),  # TOS
@@ -256,7 +257,7 @@ CHECKED: Mapping[str, Permission] = {
     ),
     "fcntl": Permission(  # DUPFD, GETFD, SETFD, GETFL, SETFL, GETLK, SETLK, SETLKW, OFD locks, DUPFD_CLOEXEC
         rule=Rule.DESCRIPTOR_CONTROL,
-        any_of=((Word(argument=1, one_of=(0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1030)),),),
+        any_of=((Word(argument=1, one_of=(0, 1, 2, 3, 4, 1030)),),),
     ),
     "prlimit64": Permission(rule=Rule.RESOURCE_LIMITS, any_of=((_ONLY_OWN, Null(argument=2)),)),
     "sched_getaffinity": Permission(rule=Rule.SCHEDULING, any_of=((_ONLY_OWN,),)),

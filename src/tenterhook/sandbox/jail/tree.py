@@ -55,7 +55,7 @@ class Trees:
     def __init__(self, ground: Ground) -> None:
         """Build the tree; the process must be alone in its mount namespace already."""
         self._ground = ground
-        base = _base()
+        place = base()
         libc.mount("none", "/", None, libc.MS_REC | libc.MS_PRIVATE)
         binds = {TREE_NODE: ground.node, **{path: path for path in (*ground.libraries, *_DEVICES)}}
         opened = {inside: os.open(path, os.O_PATH | os.O_CLOEXEC) for inside, path in binds.items()}
@@ -71,8 +71,8 @@ class Trees:
             for folder in ground.module_dirs
         }
         old = os.umask(0o022)
-        libc.mount("tmpfs", base, "tmpfs", libc.MS_NOSUID | libc.MS_NODEV, "size=1m,mode=755")
-        self.root, self._modules, self._aside = f"{base}/tree", f"{base}/modules", f"{base}/aside"
+        libc.mount("tmpfs", place, "tmpfs", libc.MS_NOSUID | libc.MS_NODEV, "size=1m,mode=755")
+        self.root, self._modules, self._aside = f"{place}/tree", f"{place}/modules", f"{place}/aside"
         for folder in (self.root, self._modules, self._aside):
             os.mkdir(folder)
         # Not nodev: a device's node is bound from where it lies, with the flags it has there.
@@ -130,6 +130,11 @@ class Trees:
         slot = f"{self._modules}/{number}"
         os.mkdir(slot, 0o755)
         os.chmod(slot, 0o755)  # noqa: S103 - whatever the umask; it holds names of sets, seen by its jail alone
+        if not self._ground.holds(Protection.TENANT_MODULES):
+            for folder, descriptor in self._module_dirs.items():
+                for each in os.scandir(f"/proc/self/fd/{descriptor}"):
+                    if each.is_dir(follow_symlinks=False):
+                        self.add_module_set(number, f"{folder}/{each.name}")
         return slot
 
     def add_module_set(self, number: int, path: str) -> None:
@@ -170,7 +175,12 @@ class Trees:
         shutil.rmtree(slot)
 
 
-def _base() -> str:
+def base() -> str:
+    """Return the folder that the zygote covers; a try of the mount namespace covers the same.
+
+    Raises:
+        OSError: there is none.
+    """
     own = [Path(path).resolve() for path in (sys.prefix, sys.base_prefix, __file__)]
     for folder in _BASES:
         if Path(folder).is_dir() and not any(path.is_relative_to(folder) for path in own):

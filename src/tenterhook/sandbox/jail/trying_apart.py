@@ -9,11 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from tenterhook.sandbox.jail import libc, namespaces
+from tenterhook.sandbox.jail import libc, namespaces, tree
 
 PATIENCE_SECONDS = 15
 """For one try."""
-_BASE = "/tmp"  # noqa: S108 - covered by a tmpfs in this child's own mount namespace; nothing is written to the real one
 
 ALL_NAMESPACES = (
     namespaces.CLONE_NEWNS
@@ -107,19 +106,20 @@ def has_no_network() -> None:
 
 
 def change_root() -> str:
-    """Make a tree of a tmpfs and a bound folder, as the zygote does, and let a child make it the only one there is."""
+    """Make a tree of a tmpfs and a bound folder, where and as the zygote does, and let a child make it the only one."""
     flags = namespaces.CLONE_NEWNS | user_flag()
+    base = tree.base()
     settle = enter_zygotes_namespaces()
-    libc.mount("tmpfs", _BASE, "tmpfs", libc.MS_NOSUID | libc.MS_NODEV, "size=1m,mode=755")
-    bound = Path(_BASE, "bound")
+    libc.mount("tmpfs", base, "tmpfs", libc.MS_NOSUID | libc.MS_NODEV, "size=1m,mode=755")
+    bound = Path(base, "bound")
     bound.mkdir()
     libc.mount("/dev", str(bound), None, libc.MS_BIND | libc.MS_REC)
 
     def body() -> str:
         settle()
         libc.mount("none", "/", None, libc.MS_REC | libc.MS_SLAVE)
-        libc.mount(_BASE, _BASE, None, libc.MS_BIND | libc.MS_REC)
-        os.chdir(_BASE)
+        libc.mount(base, base, None, libc.MS_BIND | libc.MS_REC)
+        os.chdir(base)
         libc.pivot_root_here()
         seen = [each.name for each in Path("/").iterdir()]
         if seen != ["bound"]:

@@ -1,8 +1,8 @@
 'use strict';
 // The JavaScript that runs inside: takes runs from the host, one frame each, and tells what becomes of them.
 //
-//   host → run {run, script?|key, args…}   forget {key}   abandon {run}   ping {ping}   answer {question, …}
-//   here → ready  started  console  called_back  late_error  connection  lookup  call  note  settled  failed  pong
+//   host → run {run, script?|key, args…}   forget {key}   abandon {run}   answer {question, …}
+//   here → ready  started  console  called_back  late_error  connection  lookup  call  note  settled  failed
 //          storage_get  storage_set
 
 const { listen, send } = require('./channel.cjs');
@@ -72,7 +72,6 @@ const receivers = {
     const run = runs.get(message.run);
     if (run !== undefined) resources.abandon(run);
   },
-  ping: (message) => send({ __proto__: null, type: 'pong', ping: message.ping }),
   answer: receiveAnswer,
 };
 

@@ -6,30 +6,10 @@
 // And a refused connection says so: its errno alone (EACCES: the operator's policy, EPERM: the hook's own list) would
 // send its author looking for a firewall. code, errno, address and port of the error stay as they are.
 
-const { BlockList, Socket, isIPv6 } = require('node:net');
+const { Socket, isIPv6 } = require('node:net');
 const { isArray, apply, string } = require('./primordials.cjs');
 const { current } = require('./run.cjs');
 
-const KINDS = [
-  ['loopback', ['127.0.0.0', 8], ['0.0.0.0', 8], ['::1', 128], ['::', 128]],
-  ['private', ['10.0.0.0', 8], ['172.16.0.0', 12], ['192.168.0.0', 16], ['fc00::', 7]],
-  ['shared by carriers', ['100.64.0.0', 10]],
-  ['link-local', ['169.254.0.0', 16], ['fe80::', 10]],
-].map(([name, ...ranges]) => {
-  const list = new BlockList();
-  for (const [network, prefix] of ranges) list.addSubnet(network, prefix, isIPv6(network) ? 'ipv6' : 'ipv4');
-  return { name, list };
-});
-
-function kindOf(address, port) {
-  const family = isIPv6(address) ? 'ipv6' : 'ipv4';
-  for (let i = 0; i < KINDS.length; i += 1) {
-    if (check(KINDS[i].list, address, family)) return ` (${KINDS[i].name})`;
-  }
-  return port === 25 ? ' (mail port)' : '';
-}
-
-const check = Function.prototype.call.bind(BlockList.prototype.check);
 const place = (host, port) => (isIPv6(host) ? `[${host}]:${port}` : `${host}:${port}`);
 
 function explanation({ code, address, port }, host) {
@@ -37,11 +17,8 @@ function explanation({ code, address, port }, host) {
     const entry = place(typeof host === 'string' ? host : address, port);
     return `: it is not on the hook's own list. Put it there with: tenterhook hooks egress NAME --allow ${entry}`;
   }
-  const entry = place(address, port);
-  return (
-    `: the egress policy refused this address${kindOf(address, port)}. ` +
-    `Where it may be allowed at all, the operator does it with TENTERHOOK_EGRESS_ALLOW=${entry}`
-  );
+  // Which kind of address it is, and whether anything opens it, is the gate's to say: the host adds that to the error.
+  return ": the egress policy refused this address. An operator's grant in TENTERHOOK_EGRESS_ALLOW opens it, where one can; the run says why";
 }
 
 /** Say in the error that the policy refused it; in each of several, where several addresses were tried. */

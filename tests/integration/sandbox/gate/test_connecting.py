@@ -9,6 +9,7 @@ import pytest
 
 from tenterhook.egress import Rules
 from tenterhook.sandbox.gate import caller, handler
+from tenterhook.sandbox.gate.socket_options import BUFFER_BYTES, MOST_BUFFER_BYTES
 
 from .conftest import LOOPBACK, policy
 
@@ -112,11 +113,9 @@ OPTIONS = """
         }
         for (level, option), value in values.items():
             one.setsockopt(level, option, value)
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 9))
         def state():
             return [
                 [one.getsockopt(level, option) for level, option in values],
-                list(one.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8)),
                 os.get_blocking(one.fileno()),
             ]
         before = state()
@@ -141,13 +140,18 @@ async def test_options_survive_because_they_are_carried_over(gated, listening, m
     assert after != before
 
 
-async def test_buffers_that_nobody_set_stay_the_kernels_to_tune(gated, listening):
+async def test_buffers_are_bounded_whatever_the_process_wants(gated, listening):
     code = """
-    with socket.socket() as one:
+    with socket.socket() as one, socket.socket() as other:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)
         one.connect(tuple(arguments[0]))
-        say(one.getsockopt(socket.SOL_SOCKET, 72))
+        other.connect(tuple(arguments[0]))
+        say(*(each.getsockopt(socket.SOL_SOCKET, option) for each in (one, other)
+              for option in (socket.SO_SNDBUF, socket.SO_RCVBUF)))
     """
-    assert await (await gated(code, listening().getsockname())).line() == [0]
+    sizes = await (await gated(code, listening().getsockname())).line()
+    assert sizes[0] <= 2 * MOST_BUFFER_BYTES  # the kernel doubles what is set, and tells the double
+    assert set(sizes[1:]) == {2 * BUFFER_BYTES}
 
 
 @pytest.mark.parametrize("blocking", [True, False])

@@ -9,6 +9,7 @@ import threading
 import pytest
 
 from tenterhook.sandbox.gate import attempts, gate, handler, reporting
+from tenterhook.settings import environment_name
 
 from .conftest import policy
 
@@ -128,7 +129,9 @@ async def test_connections_of_a_process_are_limited(gated, listening):
     listener = listening(backlog=100)
     process = await gated(MANY, listener.getsockname(), 12, True, max_connections=10)
     assert await process.line() == [[0] * 10 + [errno.EMFILE] * 2]
-    assert process.told.connections[-1].reason == "too_many_connections"
+    refused = process.told.connections[-1]
+    assert (refused.reason, refused.setting) == ("too_many_connections", environment_name("max_connections"))
+    assert refused.setting in refused.explanation
 
 
 async def test_closed_connections_do_not_count(gated, listening):

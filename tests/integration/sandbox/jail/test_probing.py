@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import threading
 from pathlib import Path
 
 import pytest
 
-from tenterhook.sandbox.jail import probing
+from tenterhook.sandbox.jail import bare_python
 from tenterhook.sandbox.jail.probing import ALWAYS, CGROUPS, GATE, NAMESPACED, Probe, probe, tier_of
 
 _ROOT = Path(__file__).parents[4]
@@ -21,17 +20,11 @@ OWN_USER = "own_uid" if IS_ROOT else "user_namespace"
 
 def _probe_after(preparation: str) -> dict[str, tuple[bool, str]]:
     """Run the tries in a process that has prepared itself; what is denied to it is denied to its children."""
-    program = probing._PROGRAM.format(
-        path=[*sys.path, str(_ROOT)], package=str(probing._PACKAGE), sandbox=str(probing._PACKAGE / "sandbox")
-    )
+    *python, program = bare_python.argv("tenterhook.sandbox.jail.trying", "main()")
     # Python may lie where an ordinary user cannot read it, so nothing may be imported later.
-    preparation = (
-        f"import encodings.ascii\nfrom tests.integration.sandbox.jail import denials\n{preparation}\n"
-    )
+    preparation = f"import encodings.ascii\nsys.path.append({str(_ROOT)!r})\nfrom tests.integration.sandbox.jail import denials\n{preparation}\n"
     program = program.replace("trying.main()", preparation + "trying.main()")
-    done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", program], capture_output=True, check=False, cwd="/", timeout=60
-    )
+    done = subprocess.run([*python, program], capture_output=True, check=False, cwd="/", timeout=60)
     assert done.returncode == 0, done.stderr.decode()
     answer = json.loads(done.stdout)
     return {layer["name"]: (layer["available"], layer["detail"]) for layer in answer["layers"]}
@@ -135,6 +128,13 @@ def test_a_layer_is_tried_down_to_its_last_call(denied, layer):
     found = _probe_after(preparation)
     assert found[layer] == (False, found[layer][1])
     assert _tier(found) == (1 if layer == "pidfd_getfd" and found["cgroup_memory"][0] else _tier(found))
+
+
+def test_a_host_whose_folders_cannot_be_covered_has_no_mount_namespace():
+    found = _probe_after("from tenterhook.sandbox.jail import tree; tree._BASES = ('/usr/nowhere',)")
+    assert found["mount_namespace"] == (False, found["mount_namespace"][1])
+    assert "/usr/nowhere can be covered" in found["mount_namespace"][1]
+    assert _tier(found) == 3
 
 
 if IS_ROOT:

@@ -188,7 +188,25 @@ def test_unsafe_settings_are_loud_whichever_they_are():
 
 def test_egress_grants_are_listed():
     findings = configuration.settings_findings(Settings(egress_allow="127.0.0.1:8099, 10.0.0.0/8:443"))
-    assert "by grant: 127.0.0.1:8099, 10.0.0.0/8:443" in findings[1].detail
+    assert "by grant: 10.0.0.0/8:443, 127.0.0.1:8099" in findings[1].detail
+
+
+def test_a_file_of_certificates_that_cannot_be_read_is_a_problem(tmp_path):
+    file = tmp_path / "ca.pem"
+    absent = configuration.settings_findings(Settings(extra_ca_file=file))
+    assert [finding.name for finding in absent if finding.weight is Weight.PROBLEM] == [
+        "TENTERHOOK_EXTRA_CA_FILE"
+    ]
+    assert str(file) in absent[2].detail
+    file.write_text("certificates")
+    assert configuration.settings_findings(Settings(extra_ca_file=file))[2].weight is Weight.OK
+
+
+async def test_no_hook_is_run_where_hooks_are_refused():
+    nothing = SandboxStatus.of(found(tier=0, without={"seccomp"}), unsafe=False)
+    finding = await sandbox.hook_finding(nothing, Settings())
+    assert finding.weight is Weight.WARNING
+    assert "not run" in finding.detail
 
 
 def test_the_report_says_it_all_and_the_worst_counts(capsys):

@@ -50,7 +50,7 @@ PERMITTED_ARGUMENTS = [
     ("sendto", 3, POINTER, 10, 0x4000 | 0x40 | 0x8000, 0, 0),
     ("sendto", 3, POINTER, 10, HIGH | 0x4000, 0, 16),
     ("recvfrom", 3, POINTER, 10, 2 | 0x20 | 0x40 | 0x100 | 0x4000, POINTER, POINTER),
-    *(("setsockopt", 3, 1, option) for option in (2, 7, 8, 9, 13, 20, 21, 66, 67)),
+    *(("setsockopt", 3, 1, option) for option in (2, 7, 8, 9, 20, 21, 66, 67)),
     *(("setsockopt", 3, 6, option) for option in (1, 3, 4, 5, 6, 8, 12, 18, 25)),
     ("setsockopt", 3, 0, 1),
     ("setsockopt", 3, 41, 26),
@@ -70,7 +70,7 @@ PERMITTED_ARGUMENTS = [
     ("ioctl", 3, 0x5401),
     ("ioctl", 3, 0x5421),
     ("ioctl", 3, HIGH | 0x5451),
-    *(("fcntl", 3, command) for command in (0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1030)),
+    *(("fcntl", 3, command) for command in (0, 1, 2, 3, 4, 1030)),
     ("prlimit64", 0, 7, 0, POINTER),
     ("prlimit64", OWN, 7, 0, POINTER),
     ("sched_getaffinity", 0),
@@ -125,6 +125,10 @@ REFUSED_ARGUMENTS = [
         (EPERM, "ioctl", 3, command)
         for command in (0x5402, 0x5412, 0x5413, 0x541C, 0x5423, 0x8933, 0x40049409)
     ),
+    (EPERM, "setsockopt", 3, 1, 13),  # LINGER: the gate may be the last to close
+    *(
+        (EPERM, "fcntl", 3, command) for command in (5, 6, 7, 36, 37, 38)
+    ),  # locks: kernel memory that nobody counts
     *((EPERM, "fcntl", 3, command) for command in (8, 9, 10, 11, 15, 16, 1024, 1026, 1031, 1033, 1040)),
     (EPERM, "prlimit64", 0, 7, POINTER, 0),
     (EPERM, "prlimit64", 0, 7, 1 << 32, 0),

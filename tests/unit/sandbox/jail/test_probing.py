@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from tenterhook.sandbox.jail import probing
@@ -54,14 +56,15 @@ def test_one_kind_of_user_does_not_stand_for_the_other():
 
 
 def test_a_probe_that_cannot_be_made_is_tier_zero(monkeypatch):
-    monkeypatch.setattr(probing.sys, "executable", "/nowhere/python")
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
     found = probing.probe()
     assert found.tier == 0
     assert "/nowhere/python" in found.layers[0].detail
 
 
 def test_a_probe_that_fails_is_tier_zero_and_says_why(monkeypatch):
-    monkeypatch.setattr(probing, "_PROGRAM", "raise OSError('the reason')")
+    command = [sys.executable, "-c", "raise OSError('the reason')"]
+    monkeypatch.setattr(probing.bare_python, "argv", lambda *_: command)
     found = probing.probe()
     assert found.tier == 0
     assert "the reason" in found.layers[0].detail
