@@ -212,7 +212,7 @@ class Settings(BaseSettings):
         default=32, description="Runs at once in one tenant's Node process; more wait for a place."
     )
     replace_process_after_runs: PositiveInt = Field(
-        default=10_000, description="Runs after which a Node process gives way to a new one: hooks may leak."
+        default=100_000, description="Runs after which a Node process gives way to a new one: hooks may leak."
     )
     max_processes: PositiveInt = Field(
         default=64, description="Node processes of one worker, over all tenants."

@@ -77,7 +77,7 @@ class SandboxPool:
         max_processes: int = 64,
         max_processes_per_tenant: int = 8,
         max_runs_per_process: int = 32,
-        replace_process_after_runs: int = 10_000,
+        replace_process_after_runs: int = 100_000,
         warm_processes: int = 0,
         idle_seconds: float = 300.0,
         max_result_bytes: int = 1024 * 1024,

@@ -15,33 +15,18 @@ import contextlib
 import os
 import socket
 import subprocess
-import sys
 from collections import deque
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import structlog
 
 from tenterhook import egress
 from tenterhook.sandbox.child import Child, Exit, SandboxUnavailableError
-from tenterhook.sandbox.jail import wire
+from tenterhook.sandbox.jail import bare_python, wire
 from tenterhook.sandbox.jail.plan import Ground, Plan
 from tenterhook.sandbox.jail.protections import Protection
 from tenterhook.sandbox.stderr_log import StderrLog
-
-_PACKAGE = Path(__file__).resolve().parents[1]
-# The supervisor is to hold as little as it can, so the packages' own __init__, which import the whole product, are left out.
-_PROGRAM = """
-import sys, types
-sys.path[:] = {path!r}
-for name, folder in (("tenterhook", {package!r}), ("tenterhook.sandbox", {sandbox!r})):
-    module = sys.modules[name] = types.ModuleType(name)
-    module.__path__ = [folder]
-from tenterhook.sandbox import supervisor
-supervisor.main(int(sys.argv[1]))
-"""
-
 
 ANSWER_SECONDS = 30.0
 """How long the supervisor may take to start a process or to mount a module set; a few milliseconds on a quiet machine."""
@@ -92,7 +77,6 @@ class Supervision:
         """
         if self._control is not None:
             return
-        program = _PROGRAM.format(path=sys.path, package=str(_PACKAGE), sandbox=str(_PACKAGE / "sandbox"))
         closed = self._ground.holds(Protection.CLOSED_DESCRIPTORS)
         try:
             ours, theirs = wire.pair()
@@ -104,7 +88,7 @@ class Supervision:
                 if not closed:
                     theirs.set_inheritable(True)
                 self._popen = subprocess.Popen(
-                    [sys.executable, "-I", "-S", "-c", program, str(theirs.fileno())],
+                    bare_python.argv("tenterhook.sandbox.supervisor", f"main({theirs.fileno()})"),
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=errors_end,
