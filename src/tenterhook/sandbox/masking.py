@@ -1,6 +1,6 @@
 """Masking: what a run leaves behind never holds the values of its hook's secrets.
 
-A value is looked for as it is and as programs tend to write it: in lower case and escaped as in host names, escaped for
+A value is looked for as it is and as programs tend to write it: in lower case (host names), escaped for
 JSON and JavaScript, percent-encoded (URI, URI component, form), in Base64 (standard and URL alphabet, at each of the three positions it can have in a longer text,
 as in ``Authorization: Basic``) and in hexadecimal. Each is replaced by ``[secret NAME]``. A value of several lines (a
 private key) is also looked for line by line.
@@ -40,9 +40,6 @@ _KEPT_SETS = 256
 # What encodeURIComponent and encodeURI leave as it is.
 _URI_COMPONENT_SAFE = "!'()*~-._"
 _URI_SAFE = _URI_COMPONENT_SAFE + ";/?:@&=+$,#"
-# What dnspython escapes in a label; the dot stands between labels.
-_ESCAPED_BY_ITSELF = '"();\\@$'
-_UNLIKE_A_NAME = re.compile(r'["();\\@$]|[^\x21-\x7e]')
 
 
 class Masker:
@@ -161,8 +158,7 @@ def _lines(value: str) -> Iterator[str]:
 
 def _written(value: str) -> Iterator[str]:
     yield value
-    yield value.lower()  # as in the host of a URL
-    yield _UNLIKE_A_NAME.sub(_escaped_in_name, value.lower())
+    yield value.lower()  # as names of hosts are, in URLs and in DNS
     yield json.dumps(value, ensure_ascii=False)[1:-1]
     yield json.dumps(value)[1:-1]
     yield (
@@ -177,13 +173,6 @@ def _written(value: str) -> Iterator[str]:
         yield code.replace("+", "-").replace("/", "_")
     yield data.hex()
     yield data.hex().upper()
-
-
-def _escaped_in_name(found: re.Match[str]) -> str:
-    """Return a character as the gate's name server writes it in a name that it was asked for (RFC 4343)."""
-    if found[0] in _ESCAPED_BY_ITSELF:
-        return f"\\{found[0]}"
-    return "".join(f"\\{byte:03d}" for byte in found[0].encode("utf-8", "replace"))
 
 
 def _base64_cores(data: bytes) -> Iterator[str]:
