@@ -285,6 +285,11 @@ class ConnectionLedger:
             known.names.setdefault(_plain(name), offset_ms)
         return True
 
+    def went_out(self, run: int) -> bool:
+        """Whether the run asked for a name or a connection, of which there may be more to hear."""
+        known = self._open.get(run)
+        return known is not None and (known.lookups > 0 or known.claims > 0)
+
     def is_complete(self, run: int) -> bool:
         """Whether nothing of the run is still on its way, as far as can be known."""
         known = self._open.get(run)

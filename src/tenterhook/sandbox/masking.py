@@ -1,9 +1,9 @@
 """Masking: what a run leaves behind never holds the values of its hook's secrets.
 
-A value is looked for as it is and as programs tend to write it: in lower case (host names), escaped for
-JSON and JavaScript, percent-encoded (URI, URI component, form), in Base64 (standard and URL alphabet, at each of the three positions it can have in a longer text,
-as in ``Authorization: Basic``) and in hexadecimal. Each is replaced by ``[secret NAME]``. A value of several lines (a
-private key) is also looked for line by line.
+A value is looked for as it is and as programs tend to write it: in lower case (host names), escaped for JSON and
+JavaScript, percent-encoded (URI, URI component, form), in Base64 (standard and URL alphabet, at each of the three
+positions it can have in a longer text, as in ``Authorization: Basic``) and in hexadecimal. Each is
+replaced by ``[secret NAME]``. A value of several lines (a private key) is also looked for line by line.
 
 Not found, and not meant to be: values of fewer than ``SHORTEST`` characters, which would blacken half a log ("true",
 "8080"); what a hook splits, reverses, encrypts or hashes; a value written in two console calls. Masking guards against

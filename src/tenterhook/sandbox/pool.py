@@ -264,6 +264,7 @@ class SandboxPool:
                 storage=storage,
                 observer=observer,
                 clock=self._clock,
+                confinement=need.confinement,
             )
             try:
                 begun = await self._begin(self._places, need, open_run)

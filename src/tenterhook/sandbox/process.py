@@ -48,6 +48,7 @@ _STATUS_SECONDS = 0.2
 _MAX_SCRIPTS = 128
 _MAX_USELESS_FRAMES = 10_000
 _MAX_USELESS_BYTES = 4 * 1024 * 1024
+_TURN_SECONDS = 0.002
 _MAX_UNREAD_BYTES = 64 * 1024 * 1024
 """What we hold for a process that does not read; an honest one is busy for a while and then reads all of it."""
 
@@ -324,8 +325,12 @@ class NodeProcess(asyncio.Protocol):
             case "settled":
                 if number in self._settled:
                     return False
-                if run.is_complete:
+                if run.is_complete and not self.ledger.went_out(number):
                     self._finish(number)
+                elif (
+                    run.is_complete
+                ):  # a refused name is told by the supervisor alone, over a socket that is read in its turn
+                    self._settled[number] = self._loop.call_later(_TURN_SECONDS, self._finish, number)
                 else:  # what the gate saw of it is still on its way
                     self._settled[number] = self._loop.call_later(WAIT_SECONDS, self._finish, number)
             case "storage_get" | "storage_set":

@@ -30,6 +30,7 @@ from tenterhook.sandbox.stderr_log import StderrLog
 
 ANSWER_SECONDS = 30.0
 """How long the supervisor may take to start a process or to mount a module set; a few milliseconds on a quiet machine."""
+_MESSAGES_PER_TURN = 64
 _log = structlog.get_logger(__name__)
 
 
@@ -197,41 +198,44 @@ class Supervision:
         asyncio.get_running_loop().remove_writer(self._control)
 
     def _on_readable(self) -> None:
-        if self._control is None:
-            return
-        try:
-            message, descriptors = wire.receive(self._control)
-        except BlockingIOError:
-            return
-        except OSError:
-            message, descriptors = None, []
-        if message is None:
-            self._lose_supervisor()
-            return
-        try:
-            if message["id"] == 0:
-                self._on_state(message)
+        for _ in range(_MESSAGES_PER_TURN):
+            if self._control is None:
                 return
-            child = self._children.get(message["id"])
-            if child is None:
+            try:
+                message, descriptors = wire.receive(self._control)
+            except BlockingIOError:
                 return
-            if message["event"] in {"exited", "failed"}:
-                del self._children[child.number]
-                self.answered(child.number, 0)
-                if message["event"] == "failed":
-                    child.receive({"event": "failure", "error": message["error"]}, [])
-                child.lose(
-                    Exit(
-                        status=message.get("status"),
-                        oom_kills=message.get("oom_kills", 0),
-                        over=message.get("over"),
-                    )
-                )
-            else:
-                child.receive(message, descriptors)
-        finally:
-            for descriptor in descriptors:
-                os.close(descriptor)
+            except OSError:
+                message, descriptors = None, []
+            if message is None:
+                self._lose_supervisor()
+                return
+            try:
+                self._receive(message, descriptors)
+            finally:
+                _close_all(descriptors)
+
+    def _receive(self, message: dict[str, Any], descriptors: list[int]) -> None:
+        if message["id"] == 0:
+            self._on_state(message)
+            return
+        child = self._children.get(message["id"])
+        if child is None:
+            return
+        if message["event"] not in {"exited", "failed"}:
+            child.receive(message, descriptors)
+            return
+        del self._children[child.number]
+        self.answered(child.number, 0)
+        if message["event"] == "failed":
+            child.receive({"event": "failure", "error": message["error"]}, [])
+        child.lose(
+            Exit(
+                status=message.get("status"),
+                oom_kills=message.get("oom_kills", 0),
+                over=message.get("over"),
+            )
+        )
 
     def _on_state(self, message: dict[str, Any]) -> None:
         """Hear that jails can be made, or why not: it ends then."""
