@@ -16,6 +16,8 @@ from tenterhook.sandbox.limits import Confinement, LimitHit
 # Signs in Node's messages. An address that is a secret has been masked: its mark stands in brackets, perhaps in two.
 _NOT_FOUND = ("enotfound", "erefused", "eai_again")
 _CONNECT = re.compile(r"connect (E[A-Z]+) (\[{1,2}[^][]{1,300}\]{1,2}|[^][\s:]{1,300}):([0-9]{1,5})(?![0-9])")
+# What V8 and Node say when memory outside the heap of JavaScript cannot be had.
+_NO_MEMORY = ("Array buffer allocation failed", "Failed to allocate memory")
 _TOO_MANY_CONNECTIONS = "too_many_connections"
 # EMFILE as well, but of what the gate itself takes on, which no setting changes.
 _BOUNDS_OF_THE_GATE = frozenset({"too_many_waiting", "too_many_questions"})
@@ -39,8 +41,9 @@ def explained(error: HookError, connections: tuple[ConnectionAttempt, ...]) -> H
         else:
             about = (attempt.error, _plain(attempt.address or ""), str(attempt.port)) in places
         if about:
-            said = attempt.explanation or attempt.reason
-            return dataclasses.replace(error, message=f"{error.message}: {said}")
+            message = f"{error.message}: {attempt.explanation or attempt.reason}"
+            stack = None if error.stack is None else error.stack.replace(error.message, message, 1)
+            return dataclasses.replace(error, message=message, stack=stack)
     return error
 
 
@@ -65,4 +68,6 @@ def limit_met(
         return limits.open_files(confinement.open_files)
     if code in {"ENOSPC", "EFBIG"}:
         return limits.scratch(confinement.scratch_bytes)
+    if error is not None and error.name == "RangeError" and error.message.endswith(_NO_MEMORY):
+        return limits.memory(confinement.memory_bytes)
     return None

@@ -66,6 +66,8 @@ class OpenRun:
         self.storage = storage
         self.result: asyncio.Future[Execution] = asyncio.get_running_loop().create_future()
         self.questions = 0
+        self.exhausted = False
+        """When it is finished: it met a limit of its process, of which others may now have too little left."""
         self.asked_bytes = 0
         """What it sent to its storage."""
         self.timer: asyncio.TimerHandle | None = None
@@ -355,6 +357,7 @@ class OpenRun:
     ) -> Execution:
         self._connections = self._take_connections()
         met = None if self._confinement is None else limit_met(self._confinement, error, self._connections)
+        self.exhausted = met is not None
         if met is not None:
             self.note(f"Met the {met}.")
         error = None if error is None else explained(error, self._connections)

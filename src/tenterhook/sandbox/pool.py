@@ -304,7 +304,7 @@ class SandboxPool:
     def _on_crash(self, tenant_key: str, scripts: frozenset[str]) -> None:
         for hook in sorted({_hook_of(script) for script in scripts}):
             self._crashes.note(tenant_key, hook)
-            _log.warning(
+            _log.info(
                 "hook_crashes",
                 tenant=tenant_key,
                 hook=hook,

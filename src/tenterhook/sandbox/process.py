@@ -327,9 +327,8 @@ class NodeProcess(asyncio.Protocol):
                     return False
                 if run.is_complete and not self.ledger.went_out(number):
                     self._finish(number)
-                elif (
-                    run.is_complete
-                ):  # a refused name is told by the supervisor alone, over a socket that is read in its turn
+                elif run.is_complete:
+                    # A refused name is told by the supervisor alone, over a socket that is read in its turn.
                     self._settled[number] = self._loop.call_later(_TURN_SECONDS, self._finish, number)
                 else:  # what the gate saw of it is still on its way
                     self._settled[number] = self._loop.call_later(WAIT_SECONDS, self._finish, number)
@@ -347,6 +346,10 @@ class NodeProcess(asyncio.Protocol):
             finish_overdue(run, run.overdue)
         else:
             run.finish_settled()
+        if run.exhausted:
+            self.state = (
+                State.DRAINING
+            )  # a hook may leave open what it opened: the next must not be its victim
         self._remove(number)
 
     def _rearm(self, number: int, run: OpenRun, seconds: float, limit: LimitHit) -> None:
@@ -405,7 +408,7 @@ class NodeProcess(asyncio.Protocol):
         self.blamed = blamed_scripts(runs, death, next(reversed(self._scripts), None))
         finish_runs(runs, death)
         if self._why is None or self._broke_rules or self._excused:
-            _log.warning(
+            _log.info(
                 "sandbox_process_ended",
                 pid=self.pid,
                 why=death.description,

@@ -378,6 +378,15 @@ async def test_sandbox_that_cannot_be_made_is_said_at_once(
             pass
 
 
+async def test_hook_that_leaves_files_open_harms_no_other(run: Runner) -> None:
+    leaking = "const open = globalThis.open = []; for (;;) open.push(require('fs').openSync('/dev/null'))"
+    execution = await run(f"{HEAD} {leaking} }}")
+    assert execution.error is not None
+    assert execution.error.code == "EMFILE"
+    assert "open files limit" in execution.notes[0]
+    assert await result_of(run, "require('fs').openSync('/dev/null') > 0") is True
+
+
 async def test_process_gives_way_after_so_many_runs() -> None:
     async with SandboxPool(drain_seconds=0, replace_process_after_runs=2) as pool:
         seen = [await result_of(Runner(pool), WHICH) for _ in range(4)]

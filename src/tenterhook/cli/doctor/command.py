@@ -41,7 +41,7 @@ async def doctor(data: Data = None, as_json: AsJSON = False) -> None:
 
     Shows the sandbox's tier and each of its layers, found by trying them here and now; the age of Node; database, data
     folder, key, clock, disk; what hooks may reach beyond public addresses; and which unsafe settings are on. Run it as
-    the user and in the container that the server runs in. An empty hook is run; nothing else is started, nothing is
+    the user, in the container and with the environment that the server runs in: settings are those that it sees itself. An empty hook is run; nothing else is started, nothing is
     changed, and no secret is printed.
 
     The exit code is 1 if there is a problem, 0 with warnings only.
