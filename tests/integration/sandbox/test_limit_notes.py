@@ -16,7 +16,10 @@ SMALL = Confinement(open_files=64, scratch_bytes=65_536, max_connections=2)
     ("body", "met"),
     [
         ("for (;;) require('fs').openSync('/dev/null');", limits.open_files(64)),
-        ("require('fs').writeFileSync('/tmp/x', 'x'.repeat(1e6)); cb();", limits.scratch(65_536)),
+        (
+            "require('fs').writeFileSync(process.env.HOME + '/x', 'x'.repeat(1e6)); cb();",
+            limits.scratch(65_536),
+        ),
         (
             "for (let i = 0; i < 3; i += 1) require('net').connect(PORT, '127.0.0.1').on('error', cb);",
             limits.connections(2),
