@@ -349,7 +349,7 @@ async def test_hook_that_ends_its_process_after_its_run_is_found_all_the_same() 
         run = Runner(pool)
         broken_frame = "require('fs').writeSync(3, Buffer.from([255, 255, 255, 255]))"
         sly = {"key": "sly:1", "source": f"{HEAD} cb(); setTimeout(() => {broken_frame}, 1).unref() }}"}
-        assert (await run_script(run, sly)).outcome in {Outcome.OK, Outcome.INTERRUPTED}
+        await run_script(run, sly)  # over by then or not: whoever is quicker
         while not pool.seconds_to_wait("acme", "sly:1"):
             await asyncio.sleep(0.01)
         assert pool.seconds_to_wait("other", "sly:1") == 0
